@@ -1,0 +1,29 @@
+"""Everything this package raises on purpose. No message holds an id, a secret or session content."""
+
+
+class SessionError(Exception):
+    """Base of all errors of this package; raised itself where no cookie can carry a new session."""
+
+
+class StoreError(SessionError):
+    """The store failed or did not answer in time; the backend's own error is the ``__cause__``."""
+
+
+class SessionNotFound(SessionError):
+    """The session was destroyed, was regenerated or has expired since this request loaded it."""
+
+
+class SessionConflict(SessionError):
+    """Other writers were faster at every one of a bounded number of tries; nothing was written."""
+
+
+class SessionDestroyed(SessionError):
+    """A write to a session after its ``destroy()``."""
+
+
+class SessionSerializationError(SessionError):
+    """A session value that JSON can't hold; the message names the session key."""
+
+
+class SessionNotLoaded(SessionError):
+    """No session can be had here: no middleware is in charge, or the path is outside the cookie's path."""

@@ -1,0 +1,105 @@
+"""The contract between sessions and the place where they are kept.
+
+A store maps a session id to a `Record`: a text that it never interprets, and a time of death. It knows nothing of
+cookies, signing or HTTP. Two rules hold for every store:
+
+1. A record whose time has come does not exist, whether or not the backend has removed it yet.
+2. A write says what it expects to find, so that it can't undo what it has not seen.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+
+class Record:
+    """What a store holds under one id: the payload, and when it dies. Not to be changed once made.
+
+    Args:
+        payload: the session as JSON text.
+        expires: Unix time in seconds. None only goes into a store, where it means `Store.ttl` from now; a record
+            that comes out of a store has its effective expiry.
+    """
+
+    __slots__ = ("expires", "payload")
+
+    def __init__(self, payload: str, expires: float | None) -> None:
+        self.payload = payload
+        self.expires = expires
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record):
+            return NotImplemented
+        return self.payload == other.payload and self.expires == other.expires
+
+    def __hash__(self) -> int:
+        return hash((self.payload, self.expires))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.payload)} characters>"
+
+
+class Store(ABC):
+    """Base of all stores. `asgi_session.testing.StoreContract` checks an implementation.
+
+    Every failure of the backend is raised as `StoreError`, with the backend's error as its cause. A write whose reply
+    was lost has failed: a store never repeats a `create` or a `replace` on its own.
+    """
+
+    ttl: float = 14 * 86400
+    """Life in seconds of a record stored with ``expires=None``. Two weeks, as in connect-mongo."""
+
+    @abstractmethod
+    async def get(self, sid: str) -> Record | None:
+        """The record, with its effective expiry; None where it is missing or expired."""
+
+    @abstractmethod
+    async def create(self, sid: str, record: Record) -> bool:
+        """Store a record under an id that has none; False, and nothing written, where there is a live one."""
+
+    @abstractmethod
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        """Overwrite the record if its payload is still `expected`'s; False, and nothing written, where it is gone or not.
+
+        `expected` is the record as `get` returned it, or as it was last written. Only the payload is compared, so that a
+        touch in between does not matter.
+        """
+
+    @abstractmethod
+    async def touch(self, sid: str, expires: float | None) -> bool:
+        """Set a live record's expiry and nothing else; False, and nothing written, where there is none."""
+
+    @abstractmethod
+    async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
+        """Delete a live record, with `expected` only if its payload is still that one; False where nothing was deleted."""
+
+    def ids(self) -> AsyncIterator[str]:
+        """The ids of all live records, in any order. Optional."""
+        raise NotImplementedError(f"{type(self).__name__} does not list its ids")
+
+    async def length(self) -> int:
+        """How many live records there are. Optional: counts `ids()` unless the store knows better."""
+        return sum([1 async for _ in self.ids()])
+
+    async def clear(self) -> None:
+        """Delete every record. Optional."""
+        raise NotImplementedError(f"{type(self).__name__} does not clear itself")
+
+    async def purge(self) -> int:
+        """Remove expired records that the backend still holds; returns how many. Optional: 0 where the backend sees to it."""
+        return 0
+
+    async def aclose(self) -> None:
+        """Release what the store itself opened; a client that was handed in stays open."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
