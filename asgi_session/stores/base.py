@@ -62,10 +62,10 @@ class Store(ABC):
 
     @abstractmethod
     async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
-        """Overwrite the record if its payload is still `expected`'s; False, and nothing written, where it is gone or not.
+        """Overwrite the record if its payload is still `expected`'s; False, nothing written, where it is gone or not.
 
-        `expected` is the record as `get` returned it, or as it was last written. Only the payload is compared, so that a
-        touch in between does not matter.
+        `expected` is the record as `get` returned it, or as it was last written. Only the payload is compared, so that
+        a touch in between does not matter.
         """
 
     @abstractmethod
@@ -74,7 +74,7 @@ class Store(ABC):
 
     @abstractmethod
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
-        """Delete a live record, with `expected` only if its payload is still that one; False where nothing was deleted."""
+        """Delete a live record, with `expected` only if its payload is still that one; False: nothing was deleted."""
 
     def ids(self) -> AsyncIterator[str]:
         """The ids of all live records, in any order. Optional."""
@@ -89,10 +89,10 @@ class Store(ABC):
         raise NotImplementedError(f"{type(self).__name__} does not clear itself")
 
     async def purge(self) -> int:
-        """Remove expired records that the backend still holds; returns how many. Optional: 0 where the backend sees to it."""
+        """Remove expired records that the backend still holds; returns how many. Optional; 0 where it does itself."""
         return 0
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027  # optional: most stores have nothing to close
         """Release what the store itself opened; a client that was handed in stays open."""
 
     async def __aenter__(self) -> Self:
@@ -102,4 +102,3 @@ class Store(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-

@@ -1,0 +1,56 @@
+"""Sessions as FastAPI dependencies, for HTTP and WebSocket routes.
+
+Write ``session: SessionDep``, never ``session: Session`` alone: FastAPI would take that for a request body.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, HTTPException
+from fastapi.openapi.models import APIKey, APIKeyIn
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from asgi_session.flash import Flash
+from asgi_session.middleware import exchange_of, load_session
+from asgi_session.session import Session
+
+
+async def _session(connection: HTTPConnection) -> Session:
+    return await load_session(connection)
+
+
+async def _flash(connection: HTTPConnection) -> Flash:
+    return Flash(await load_session(connection))
+
+
+SessionDep = Annotated[Session, Depends(_session)]
+"""The session of the request; loads it under ``autoload=False``."""
+
+FlashDep = Annotated[Flash, Depends(_flash)]
+"""The flash queue of the request; likewise."""
+
+
+class RequiredSession(SecurityBase):
+    """A dependency that lets only requests with a stored session through: ``Depends(RequiredSession("user_id"))``.
+
+    Gives the session; answers 401 unless a stored one that holds all the keys came with the request. OpenAPI shows it
+    as an API key in a cookie.
+
+    Args:
+        keys: session keys that must be there.
+        name: the cookie's name, as the middleware has it.
+    """
+
+    def __init__(self, *keys: str, name: str = "connect.sid") -> None:
+        self.keys = keys
+        self.name = name
+        self.scheme_name = "session"
+        self.model = APIKey.model_validate({"in": APIKeyIn.cookie, "name": name})
+
+    async def __call__(self, connection: HTTPConnection) -> Session:
+        session = await exchange_of(connection, self.name).load()
+        if session.is_new or not all(key in session for key in self.keys):
+            raise HTTPException(401, "Not authenticated", headers={"WWW-Authenticate": "APIKey"})
+        return session

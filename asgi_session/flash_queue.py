@@ -1,0 +1,116 @@
+"""The flash queue as it is stored, and how two requests' changes to it come together.
+
+The queue is the session key `flash`: ``{category: [message, ...]}``, as connect-flash writes it. Messages carry no
+identity there, so that merging goes by value: of what this request drained, each message is taken once from the newer
+queue if it is still there; what this request added comes last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+FLASH = "flash"
+"""The session key under which the queue stands."""
+
+Queue = dict[str, list[Any]]
+
+
+class Drain:
+    """What one request did to one category: which stored messages it took, and what it added since."""
+
+    __slots__ = ("added", "taken")
+
+    def __init__(self) -> None:
+        self.taken: list[Any] = []
+        self.added: list[Any] = []
+
+
+Log = dict[str, Drain]
+
+
+def queue_of(value: object) -> Queue:
+    """The queue in a session's `flash` value; foreign data there counts as empty."""
+    if not isinstance(value, dict):
+        return {}
+    return {category: messages for category, messages in value.items() if isinstance(messages, list) and messages}
+
+
+def without(value: object, category: str | None) -> dict[str, Any] | None:
+    """A `flash` value after a drain of one category or (None) of all; None where nothing is left to keep."""
+    if not isinstance(value, dict):
+        return None
+    kept = {
+        name: messages
+        for name, messages in value.items()
+        if not (isinstance(messages, list) and (not messages or category in (None, name)))
+    }
+    return kept or None
+
+
+def merge(base: object, ours: object, theirs: object, log: Log | None) -> dict[str, Any] | None:
+    """The `flash` value after our changes (`base` to `ours`) are made to `theirs`; None where nothing is left.
+
+    Args:
+        log: what was done to the queue call by call; None, or not leading from `base` to `ours`: told from these two.
+    """
+    if log is None or _replay(base, log) != queue_of(ours):
+        log = _difference(queue_of(base), queue_of(ours))
+    return _apply(theirs, log)
+
+
+def claim(value: object, category: str | None, log: Log) -> tuple[Queue, dict[str, Any] | None]:
+    """Take one category or (None) all from a stored `flash` value: what was taken, and the value that is left.
+
+    Args:
+        log: what this request drained already is not taken twice.
+    """
+    taken: Queue = {}
+    for name, messages in queue_of(value).items():
+        if category in (None, name):
+            fresh = list(messages)
+            for message in log[name].taken if name in log else []:
+                if message in fresh:
+                    fresh.remove(message)
+            if fresh:
+                taken[name] = fresh
+    gone = {name: Drain() for name in taken}
+    for name, messages in taken.items():
+        gone[name].taken = messages
+    return taken, _apply(value, gone)
+
+
+def restored(value: object, claimed: Queue) -> dict[str, Any]:
+    """A `flash` value with claimed messages back at the front of their categories."""
+    queues = queue_of(value)
+    kept = value if isinstance(value, dict) else {}
+    return {**kept, **{category: [*messages, *queues.get(category, [])] for category, messages in claimed.items()}}
+
+
+def _apply(value: object, log: Log) -> dict[str, Any] | None:
+    queues = {category: list(messages) for category, messages in queue_of(value).items()}
+    for category, change in log.items():
+        messages = queues.setdefault(category, [])
+        for message in change.taken:
+            if message in messages:
+                messages.remove(message)
+        messages.extend(change.added)
+    foreign = without(value, None) or {}
+    return {**foreign, **{category: messages for category, messages in queues.items() if messages}} or None
+
+
+def _replay(base: object, log: Log) -> Queue:
+    return queue_of(_apply(base, log))
+
+
+def _difference(base: Queue, ours: Queue) -> Log:
+    log: Log = {}
+    for category in {**base, **ours}:
+        change = log[category] = Drain()
+        kept = list(ours.get(category, []))
+        for message in base.get(category, []):
+            if message in kept:
+                kept.remove(message)
+            else:
+                change.taken.append(message)
+        change.added = kept
+    return log

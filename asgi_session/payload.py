@@ -1,0 +1,117 @@
+"""The text that a store keeps for a session: Express's JSON, the member `cookie` first, then one for each key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from asgi_session.cookie import MAX_AGE, Attributes
+from asgi_session.exceptions import SessionSerializationError
+from asgi_session.json_text import Unserializable, dumps, loads
+
+COOKIE = "cookie"
+"""The one session key that is not the application's."""
+
+
+class Stored(NamedTuple):
+    """A payload taken apart."""
+
+    data: dict[str, Any]
+    cookie: object  # the member `cookie` as it was found; None where there is none
+
+
+def read(payload: str) -> Stored | None:
+    """Take a payload apart; None where it is no JSON object or is nested too deeply."""
+    try:
+        data = loads(payload)
+    except ValueError:
+        return None
+    if not isinstance(data, dict):
+        return None
+    return Stored(data, data.pop(COOKIE, None))
+
+
+def write(data: Mapping[str, Any], age: float | None, expires: float | None, attributes: Attributes) -> str:
+    """Put a payload together.
+
+    Args:
+        data: the session's keys and values.
+        age: seconds of the full age; None for a browser session.
+        expires: Unix time at which it ends; None likewise.
+        attributes: the cookie's other settings, stored for Express's sake.
+
+    Raises:
+        SessionSerializationError: a value that JSON can't hold; names its key.
+    """
+    front = (
+        f'{{"{COOKIE}":{{"originalMaxAge":{_milliseconds(age)}{attributes.stored_front}'
+        f',"expires":{_iso(expires)}{attributes.stored_back}}}'
+    )
+    return f"{front},{dump_data(data)[1:]}" if data else f"{front}}}"
+
+
+def dump_data(data: Mapping[str, Any]) -> str:
+    """The session's keys and values as a JSON object, without the cookie."""
+    try:
+        return dumps(data)
+    except Unserializable:
+        for key, value in data.items():
+            dump_value(key, value)
+        raise SessionSerializationError("the session as a whole is no JSON") from None
+
+
+def dump_value(key: str, value: object) -> str:
+    """One value as JSON.
+
+    Raises:
+        SessionSerializationError: where JSON can't hold it.
+    """
+    try:
+        return dumps(value)
+    except Unserializable as error:
+        raise SessionSerializationError(f"session key {key!r}: {error}") from None
+
+
+def rewrite(stored: Stored, data: Mapping[str, Any]) -> str:
+    """A payload with other data and the cookie as it was found."""
+    front = {} if stored.cookie is None else {COOKIE: stored.cookie}
+    return dumps({**front, **data})
+
+
+def stored_age(cookie: object, template_age: float | None) -> float | None:
+    """The full age in seconds that a stored cookie stands for; None for a browser session.
+
+    Express stores `originalMaxAge` (ms) and `expires` as null, as false or not at all where there is no age. Without
+    the one that says when it ends it is a browser session, without the other the template's age counts, and so it does
+    for no cookie or nonsense.
+    """
+    if not isinstance(cookie, dict):
+        return template_age
+    if not _is_date(cookie.get("expires")):
+        return None
+    age = cookie.get("originalMaxAge")
+    if isinstance(age, int | float) and not isinstance(age, bool) and math.isfinite(age) and age > 0:
+        return min(age // 1000 if age % 1000 == 0 else age / 1000, MAX_AGE)
+    return template_age
+
+
+def _is_date(text: object) -> bool:
+    if not isinstance(text, str):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _milliseconds(age: float | None) -> str:
+    return "null" if age is None else str(round(age * 1000))
+
+
+def _iso(expires: float | None) -> str:
+    if expires is None:
+        return "null"
+    return f'"{datetime.fromtimestamp(expires, UTC).isoformat(timespec="milliseconds")[:-6]}Z"'

@@ -1,0 +1,37 @@
+"""Which cookies of our name a request carries, and whether its path is one that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def cookie_values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    """All values of one cookie, in the order of the request's Cookie headers (HTTP/2 may split them).
+
+    Names are compared to the letter. Blanks around name and value go, quotes stay: the value is taken as it is
+    (RFC 6265, 5.4 sends back what it got).
+    """
+    values = []
+    for header, content in headers:
+        if header == b"cookie" and name in content:
+            for pair in content.split(b";"):
+                key, separator, value = pair.partition(b"=")
+                if separator and key.strip(b" \t") == name:
+                    values.append(value.strip(b" \t"))
+    return values
+
+
+def path_matches(scope: Mapping[str, Any], cookie_path: str) -> bool:
+    """Whether a browser would send a cookie of this path with this request (path-match of RFC 6265, 5.1.4)."""
+    if cookie_path == "/":
+        return True
+    path: str = scope.get("path") or "/"
+    root: str = scope.get("root_path") or ""
+    if root and not _is_under(path, root):  # servers differ in whether the path includes the root path
+        path = root.rstrip("/") + path
+    return _is_under(path, cookie_path)
+
+
+def _is_under(path: str, prefix: str) -> bool:
+    return path.startswith(prefix) and (prefix.endswith("/") or len(path) == len(prefix) or path[len(prefix)] == "/")

@@ -1,0 +1,35 @@
+"""What a session adds to a response's headers, without touching what others put there."""
+
+from __future__ import annotations
+
+from starlette.types import Message
+
+
+def with_session_headers(message: Message, *, set_cookie: str | None, vary: bool) -> Message:
+    """A response's start with the session's headers. The app's own message, which it may send again, stays as it is.
+
+    Args:
+        set_cookie: a Set-Cookie header to append. With it goes ``Cache-Control: no-store`` unless the app has a rule.
+        vary: say that the response depends on the cookie, once, merged into a Vary header that is there.
+    """
+    headers: list[tuple[bytes, bytes]] = list(message.get("headers") or ())
+    if set_cookie is not None:
+        headers.append((b"set-cookie", set_cookie.encode("ascii")))
+        if not any(name.lower() == b"cache-control" for name, _ in headers):
+            headers.append((b"cache-control", b"no-store"))
+    if vary:
+        _vary_by_cookie(headers)
+    return {**message, "headers": headers}
+
+
+def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:
+    places = [index for index, (name, _) in enumerate(headers) if name.lower() == b"vary"]
+    fields = {field.strip().lower() for index in places for field in headers[index][1].split(b",")}
+    if fields & {b"cookie", b"*"}:
+        return
+    for index in places:
+        name, value = headers[index]
+        if value.strip():
+            headers[index] = (name, value + b", Cookie")
+            return
+    headers.append((b"vary", b"Cookie"))

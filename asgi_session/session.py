@@ -1,0 +1,503 @@
+"""The session as handlers see it: a dict that knows what was done to it.
+
+Two rules make changes visible without a flag and without comparing everything:
+
+1. Before a key is written, and before a container is handed out that could be changed in place, a before-image of it is
+   kept. What has no before-image has not changed; what has one is compared by value when it matters.
+2. A method only notes what is wanted (a new id, the end, a longer life). The commit carries it out.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, Literal, NamedTuple, Protocol, Self
+
+from asgi_session import flash_queue
+from asgi_session.cookie import Cookie
+from asgi_session.exceptions import SessionDestroyed, SessionError
+from asgi_session.flash_queue import FLASH, Drain, Log, Queue
+from asgi_session.images import ABSENT, SCALARS, adopt, image, same, value_of
+from asgi_session.payload import COOKIE
+from asgi_session.session_cookie import SessionCookie
+
+Renewal = Literal["fresh", "keep"] | None
+
+
+class Owner(Protocol):
+    """Who commits a session: the request that it belongs to."""
+
+    def new_id(self) -> str: ...
+    def new_cookie(self) -> SessionCookie: ...
+    async def save(self) -> None: ...
+    async def reload(self) -> None: ...
+    async def claim(self, category: str | None) -> Queue: ...
+
+
+class Draft(NamedTuple):
+    """What was noted when a commit began; goes back into the session if the commit fails."""
+
+    before: dict[str, object]
+    increments: dict[str, float]
+    flash_log: Log
+    forced: bool
+    touched: bool
+    age_assigned: bool
+
+
+class Session(dict[str, Any]):
+    """The data of one client, and what can be done with it. Keys are str, values are JSON.
+
+    Values found under a key may be changed in place; that is noticed. Made by the middleware; `Session(data)` makes one
+    that belongs to no request, for tests of handlers.
+    """
+
+    __slots__ = (
+        "_before",
+        "_cookie",
+        "_destroyed",
+        "_flash_log",
+        "_forced",
+        "_id",
+        "_increments",
+        "_is_new",
+        "_owner",
+        "_renewal",
+        "_touched",
+        "accessed",
+    )
+
+    accessed: bool
+    """Whether anything of the session was looked at: the response then varies by cookie."""
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        *,
+        owner: Owner | None = None,
+        sid: str | None = None,
+        cookie: SessionCookie | None = None,
+    ) -> None:
+        dict.__init__(self, data)
+        self._owner = owner
+        self._id = sid
+        self._cookie = cookie
+        self._is_new = sid is None
+        self._before: dict[str, object] = {}
+        self._increments: dict[str, float] = {}
+        self._flash_log: Log = {}
+        self._renewal: Renewal = None
+        self._destroyed = False
+        self._forced = False
+        self._touched = False
+        self.accessed = False
+
+    # What it is
+
+    @property
+    def id(self) -> str:
+        """The session id; after `regenerate` the new one."""
+        self.accessed = True
+        return self._current_id()
+
+    @property
+    def cookie(self) -> SessionCookie:
+        """Age and attributes of the cookie."""
+        self.accessed = True
+        return self._current_cookie()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no stored session came with the request; False once this one was saved."""
+        self.accessed = True
+        return self._is_new
+
+    @property
+    def modified(self) -> bool:
+        """Whether a commit would have something to write."""
+        return self._is_dirty()
+
+    def mark_accessed(self) -> None:
+        """Note that the response depends on the session. Starlette's ``request.session`` calls it."""
+        self.accessed = True
+
+    def mark_modified(self) -> None:
+        """Write the session at the next commit even if nothing changed.
+
+        Raises:
+            SessionDestroyed: after `destroy`.
+        """
+        self._refuse_if_destroyed()
+        self.accessed = True
+        self._forced = True
+
+    # What can be done with it
+
+    def touch(self) -> None:
+        """Let the full age begin anew and send the cookie, whatever ``touch_after`` says.
+
+        Raises:
+            SessionDestroyed: after `destroy`.
+        """
+        self._refuse_if_destroyed()
+        self.accessed = True
+        self._touched = True
+
+    def regenerate(self, *, keep: bool = False) -> None:
+        """Give the session a new id and delete the record under the old one: do this whenever somebody signs in.
+
+        Args:
+            keep: carry the data and the cookie's age over; otherwise both start anew, as in Express.
+
+        Raises:
+            SessionDestroyed: after `destroy`.
+        """
+        self._refuse_if_destroyed()
+        self.accessed = True
+        self._id = None
+        if keep and self._renewal != "fresh":
+            self._renewal = "keep"
+            return
+        self._renewal = "fresh"
+        if not keep:
+            self._forget()
+            self._cookie = None
+
+    def destroy(self) -> None:
+        """Delete the record and take the cookie from the client. Later writes raise `SessionDestroyed`."""
+        self.accessed = True
+        self._forget()
+        self._destroyed = True
+
+    def increment(self, key: str, by: float = 1) -> Any:
+        """Add to a number (0 where the key is missing) so that concurrent additions all count.
+
+        Returns:
+            The new value as this request sees it.
+
+        Raises:
+            TypeError: `by` or the value is not a number; bool is none.
+        """
+        value = dict.get(self, key, 0)
+        if not _is_number(value) or not _is_number(by):
+            raise TypeError("only numbers can be incremented, and only by numbers")
+        adds = key in self._increments or key not in self._before
+        self._write(key, value + by)
+        if adds:
+            self._increments[key] = self._increments.get(key, 0) + by
+        return value + by
+
+    async def save(self) -> None:
+        """Commit now instead of when the response starts.
+
+        Raises:
+            SessionNotFound: the session was destroyed elsewhere; nothing was written.
+            SessionError: a new session whose cookie can't reach the client.
+            StoreError: the store failed; the changes stay pending.
+            SessionConflict: other processes kept being faster.
+            SessionSerializationError: a value is not JSON.
+        """
+        await self._request().save()
+
+    async def reload(self) -> None:
+        """Take the stored state and drop everything this request changed.
+
+        Raises:
+            SessionNotFound: there is none (any more).
+            StoreError: the store failed.
+        """
+        await self._request().reload()
+
+    # Reading
+
+    def __getitem__(self, key: str) -> Any:
+        self.accessed = True
+        value = dict.__getitem__(self, key)
+        if value.__class__ not in SCALARS and key not in self._before:
+            self._before[key] = image(value)
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.accessed = True
+        value = dict.get(self, key, default)
+        if value.__class__ not in SCALARS and key not in self._before and dict.__contains__(self, key):
+            self._before[key] = image(value)
+        return value
+
+    def __contains__(self, key: object) -> bool:
+        self.accessed = True
+        return dict.__contains__(self, key)
+
+    def __len__(self) -> int:
+        self.accessed = True
+        return dict.__len__(self)
+
+    def __iter__(self) -> Iterator[str]:  # being overridden keeps dict(session) and {**session} off the C shortcut
+        self.accessed = True
+        return dict.__iter__(self)
+
+    def __reversed__(self) -> Iterator[str]:
+        self.accessed = True
+        return dict.__reversed__(self)
+
+    def __eq__(self, other: object) -> bool:
+        self.accessed = True
+        return dict.__eq__(self, other)
+
+    __hash__ = None  # as dict
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]
+        self.accessed = True
+        return dict.keys(self)
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        self._hand_out_all()
+        return dict.values(self)
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        self._hand_out_all()
+        return dict.items(self)
+
+    def copy(self) -> dict[str, Any]:
+        """The data as a plain dict."""
+        self._hand_out_all()
+        return dict.copy(self)
+
+    def __or__(self, other: Any) -> Any:
+        self._hand_out_all()
+        return dict.__or__(self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        self._hand_out_all()
+        return dict.__ror__(self, other)
+
+    # Writing
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._write(key, value)
+        self._increments.pop(key, None)
+
+    def __delitem__(self, key: str) -> None:
+        self._note(key)
+        dict.__delitem__(self, key)
+        self._increments.pop(key, None)
+
+    def clear(self) -> None:
+        self.accessed = True
+        for key in dict.__iter__(self):
+            self._note(key)
+        dict.clear(self)
+        self._increments = {}
+
+    def pop(self, key: str, *default: Any) -> Any:
+        self._note(key)
+        self._increments.pop(key, None)
+        return dict.pop(self, key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        for key in dict.__reversed__(self):
+            return key, self.pop(key)
+        return dict.popitem(self)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        if not dict.__contains__(self, key):
+            self[key] = default
+        return self[key]
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    # Leaving the process
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} with {dict.__len__(self)} keys>"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (self.copy(),)
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return self.__reduce__()
+
+    # For the flash queue
+
+    def _flash(self) -> object:
+        self.accessed = True
+        return dict.get(self, FLASH)
+
+    def _flash_drain(self, category: str | None) -> Queue:
+        value = self._flash()
+        drained = {name: messages for name, messages in flash_queue.queue_of(value).items() if category in (None, name)}
+        if drained:
+            self._note(FLASH)
+            for name, messages in drained.items():
+                change = self._flash_log.setdefault(name, Drain())
+                own = len(change.added)
+                change.taken += messages[: len(messages) - own]
+                change.added = []
+            self._put_flash(flash_queue.without(value, category))
+        return drained
+
+    def _flash_add(self, category: str, messages: list[Any]) -> int:
+        value = self._flash()
+        queue = flash_queue.queue_of(value)
+        if messages:
+            self._note(FLASH)
+            self._flash_log.setdefault(category, Drain()).added += messages
+            kept = value if isinstance(value, dict) else {}
+            queue = {**kept, category: [*queue.get(category, []), *messages]}
+            self._put_flash(queue)
+        return len(queue.get(category, []))
+
+    def _put_flash(self, value: dict[str, Any] | None) -> None:
+        if value is None:
+            dict.pop(self, FLASH, None)
+        else:
+            dict.__setitem__(self, FLASH, value)
+
+    async def _flash_claim(self, category: str | None) -> Queue:
+        self.accessed = True
+        return await self._request().claim(category)
+
+    # For the commit
+
+    def _current_id(self) -> str:
+        if self._id is None:
+            self._id = secrets.token_urlsafe(24) if self._owner is None else self._owner.new_id()
+        return self._id
+
+    def _current_cookie(self) -> SessionCookie:
+        if self._cookie is None:
+            self._cookie = SessionCookie(Cookie(), None, None) if self._owner is None else self._owner.new_cookie()
+        return self._cookie
+
+    def _age_assigned(self) -> bool:
+        return self._cookie is not None and self._cookie.assigned
+
+    def _is_dirty(self) -> bool:
+        """Whether the handler did anything that a commit has to carry out."""
+        return bool(
+            self._destroyed
+            or self._renewal
+            or self._forced
+            or self._touched
+            or (self._cookie is not None and self._cookie.assigned)
+            or (self._before and self._changed_keys())
+        )
+
+    def _changed_keys(self) -> list[str]:
+        """The keys whose value is another than before, and the queue if a message went and its like came."""
+        changed = [key for key, before in self._before.items() if not same(before, image(dict.get(self, key, ABSENT)))]
+        if self._flash_log and FLASH not in changed and any(c.taken and c.added for c in self._flash_log.values()):
+            changed.append(FLASH)
+        return changed
+
+    def _begin_commit(self) -> Draft:
+        """Take note of nothing as yet: what is changed from here on belongs to the next commit."""
+        draft = Draft(
+            self._before, self._increments, self._flash_log, self._forced, self._touched, self._age_assigned()
+        )
+        self._start_over(
+            {key: now for key in self._before if isinstance(now := image(dict.get(self, key, ABSENT)), tuple)}
+        )
+        return draft
+
+    def _undo_commit(self, draft: Draft) -> None:
+        """Note again what a failed commit was to write."""
+        for key, added in draft.increments.items():
+            if key in self._increments or key not in self._before:  # else it was assigned since
+                self._increments[key] = self._increments.get(key, 0) + added
+        self._before = {**self._before, **draft.before}
+        if not self._flash_log:
+            self._flash_log = draft.flash_log
+        elif draft.flash_log:  # two logs in a row: let the difference of the queues speak
+            self._flash_log = {}
+        self._forced |= draft.forced
+        self._touched |= draft.touched
+        if draft.age_assigned:
+            self._current_cookie().assigned = True
+
+    def _rebase(self, theirs: dict[str, Any]) -> None:
+        """Make this request's changes changes to `theirs`, the state that is stored now."""
+        changed = self._changed_keys()
+        images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
+        merged = {key: adopt(dict.get(self, key), value) for key, value in theirs.items() if key not in changed}
+        mine: dict[str, Any] = {}
+        for key in changed:
+            if key == FLASH:
+                log = self._flash_log or None
+                value = flash_queue.merge(
+                    value_of(self._before.get(key, ABSENT)), dict.get(self, key), theirs.get(key), log
+                )
+                mine[key] = ABSENT if value is None else value
+            elif key in self._increments and _is_number(theirs.get(key, 0)):
+                mine[key] = theirs.get(key, 0) + self._increments[key]
+            else:
+                mine[key] = dict.get(self, key, ABSENT)
+        result = {key: mine.get(key, merged.get(key)) for key in theirs} | mine
+        dict.clear(self)
+        dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
+        self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
+
+    def _reset(self, sid: str, data: dict[str, Any], cookie: SessionCookie) -> None:
+        """Take the stored state; nothing is pending."""
+        self._forget()
+        dict.update(self, data)
+        self._id = sid
+        self._cookie = cookie
+        self._renewal = None
+        self._destroyed = False
+        self._is_new = False
+
+    def _forget(self) -> None:
+        dict.clear(self)
+        self._start_over({})
+
+    def _start_over(self, images: dict[str, object]) -> None:
+        self._before = images
+        self._increments = {}
+        self._flash_log = {}
+        self._forced = False
+        self._touched = False
+        if self._cookie is not None:
+            self._cookie.assigned = False
+
+    def _request(self) -> Owner:
+        if self._owner is None:
+            raise SessionError("this session belongs to no request")
+        return self._owner
+
+    def _refuse_if_destroyed(self) -> None:
+        if self._destroyed:
+            raise SessionDestroyed("the session was destroyed by this request")
+
+    def _hand_out_all(self) -> None:
+        self.accessed = True
+        for key, value in dict.items(self):
+            if value.__class__ not in SCALARS and key not in self._before:
+                self._before[key] = image(value)
+
+    def _write(self, key: str, value: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError("session keys are str")
+        if key == COOKIE:
+            raise ValueError("the session key 'cookie' is reserved")
+        self._refuse_if_destroyed()
+        self._note(key)
+        dict.__setitem__(self, key, value)
+
+    def _note(self, key: str) -> None:
+        """Keep what a key is before it changes."""
+        self.accessed = True
+        if key not in self._before:
+            self._before[key] = image(dict.get(self, key, ABSENT))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

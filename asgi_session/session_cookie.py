@@ -1,0 +1,137 @@
+"""`session.cookie`: the age of one session, and the attributes of this response's cookie."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from asgi_session.cookie import Cookie, Priority, SameSite, age_in_seconds, seconds_until
+
+
+class SessionCookie:
+    """The cookie of one session, as this request sees it.
+
+    The age belongs to the session and is stored with it; assigning `max_age` or `expires` ("remember me") counts as a
+    change. Everything else comes from the middleware's template at every request; assigned here, it holds for this
+    response.
+    """
+
+    __slots__ = ("_age", "_expires", "_template", "assigned")
+
+    def __init__(self, template: Cookie, age: float | None, expires: float | None) -> None:
+        self._template = template
+        self._age = age
+        self._expires = expires
+        self.assigned = False
+        """Whether the age was assigned since the last commit."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} max_age={self.max_age}>"
+
+    @property
+    def template(self) -> Cookie:
+        """The attributes other than the age."""
+        return self._template
+
+    @property
+    def original_max_age(self) -> float | None:
+        """Seconds of the full age, which every write and `Session.touch` start anew; None: a browser session."""
+        return self._age
+
+    @property
+    def max_age(self) -> int | None:
+        """Seconds that remain, rounded up; None: a browser session. Takes a positive int, a timedelta or None."""
+        return None if self._expires is None else max(0, math.ceil(self._expires - time.time()))
+
+    @max_age.setter
+    def max_age(self, age: int | timedelta | None) -> None:
+        self._assign(age_in_seconds(age))
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the session ends (UTC); None: a browser session. Takes an aware datetime in the future or None."""
+        return None if self._expires is None else datetime.fromtimestamp(self._expires, UTC)
+
+    @expires.setter
+    def expires(self, moment: datetime | None) -> None:
+        self._assign(None if moment is None else seconds_until(moment))
+
+    def _assign(self, age: float | None) -> None:
+        if age is None and self._age is None:
+            return
+        self._age = age
+        self.assigned = True
+        self.start_anew()
+
+    @property
+    def expires_at(self) -> float | None:
+        """Unix time at which the session ends; None: a browser session."""
+        return self._expires
+
+    def start_anew(self) -> None:
+        """Let the full age begin now."""
+        self._expires = None if self._age is None else time.time() + self._age
+
+    def take_age(self, age: float | None, expires: float | None) -> None:
+        """Take over what is stored; no change of this request's."""
+        self._age = age
+        self._expires = expires
+        self.assigned = False
+
+    @property
+    def path(self) -> str:
+        return self._template.path
+
+    @path.setter
+    def path(self, value: str) -> None:
+        self._template = self._template.replace(path=value)
+
+    @property
+    def domain(self) -> str | None:
+        return self._template.domain
+
+    @domain.setter
+    def domain(self, value: str | None) -> None:
+        self._template = self._template.replace(domain=value)
+
+    @property
+    def secure(self) -> bool | Literal["auto"]:
+        return self._template.secure
+
+    @secure.setter
+    def secure(self, value: bool | Literal["auto"]) -> None:
+        self._template = self._template.replace(secure=value)
+
+    @property
+    def httponly(self) -> bool:
+        return self._template.httponly
+
+    @httponly.setter
+    def httponly(self, value: bool) -> None:
+        self._template = self._template.replace(httponly=value)
+
+    @property
+    def samesite(self) -> SameSite | None:
+        return self._template.samesite
+
+    @samesite.setter
+    def samesite(self, value: SameSite | None) -> None:
+        self._template = self._template.replace(samesite=value)
+
+    @property
+    def partitioned(self) -> bool:
+        return self._template.partitioned
+
+    @partitioned.setter
+    def partitioned(self, value: bool) -> None:
+        self._template = self._template.replace(partitioned=value)
+
+    @property
+    def priority(self) -> Priority | None:
+        return self._template.priority
+
+    @priority.setter
+    def priority(self, value: Priority | None) -> None:
+        self._template = self._template.replace(priority=value)
