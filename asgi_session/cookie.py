@@ -185,12 +185,11 @@ def must_be_secure(name: str) -> bool:
 def set_cookie(name: str, value: str, attributes: Attributes, expires: float | None) -> str:
     """The Set-Cookie header that gives the client the cookie until `expires` (Unix time; None: until it closes).
 
-    Attributes stand in the order of Express's cookie package. Max-Age is rounded down, so that the browser does not
-    outlive the server.
+    Attributes stand in the order of Express's cookie package.
     """
     if expires is None:
         return f"{name}={value}{attributes.header_front}{attributes.header_back}"
-    age = max(1, int(expires - time.time()))
+    age = max(1, round(expires - time.time()))
     date = formatdate(int(expires), usegmt=True)
     return f"{name}={value}; Max-Age={age}{attributes.header_front}; Expires={date}{attributes.header_back}"
 

@@ -42,56 +42,73 @@ class Plan(NamedTuple):
     """There was something to store that no cookie could lead to, so it is not stored."""
 
 
-class Facts(NamedTuple):
-    """All that the decision depends on."""
-
-    stored: bool = False  # a record is known to be in the store
-    presented: bool = False  # the request's cookie named a session, stored or not
-    destroyed: bool = False  # destroy() was called, or the session was unset and that means it
-    renewed: bool = False  # regenerate() was called
-    empty: bool = False  # it holds nothing now
-    held_data: bool = False  # the stored record holds something
-    changed: bool = False  # a value differs, or the age was assigned
-    forced: bool = False  # mark_modified(), or resave
-    touched: bool = False  # touch() was called
-    due: bool = False  # its life in the store was last extended too long ago
-    has_age: bool = False  # the cookie has an expiry
-    age_assigned: bool = False
-    outdated: bool = False  # the cookie was signed by an old secret
-    owed: bool = False  # an earlier commit of this request calls for the cookie
-    known_alive: bool = False  # this request created the record under an id that nobody else has
-    rolling: bool = False
-    save_uninitialized: bool = False
-    deliverable: bool = True  # a cookie can still reach the client
-
-
 NO_PLAN = Plan(StoreAction.NOTHING, CookieAction.NOTHING)
 
 
-def decide(facts: Facts) -> Plan:
-    """The plan for a request that ended well."""
-    f = facts
-    if f.destroyed:
+def decide(
+    *,
+    stored: bool = False,
+    presented: bool = False,
+    destroyed: bool = False,
+    renewed: bool = False,
+    empty: bool = False,
+    held_data: bool = False,
+    changed: bool = False,
+    forced: bool = False,
+    touched: bool = False,
+    due: bool = False,
+    has_age: bool = False,
+    age_assigned: bool = False,
+    outdated: bool = False,
+    owed: bool = False,
+    created: bool = False,
+    rolling: bool = False,
+    save_uninitialized: bool = False,
+    deliverable: bool = True,
+) -> Plan:
+    """The plan for a request that ended well.
+
+    Args:
+        stored: a record is known to be in the store.
+        presented: the request's cookie named a session, stored or not.
+        destroyed: ``destroy()`` was called, or the session was unset and that means it.
+        renewed: ``regenerate()`` was called.
+        empty: the session holds nothing now.
+        held_data: the stored record holds something.
+        changed: a value differs, or the age was assigned.
+        forced: ``mark_modified()``, or resave.
+        touched: ``touch()`` was called.
+        due: its life in the store was last extended too long ago.
+        has_age: the cookie has an expiry.
+        age_assigned: that was assigned.
+        outdated: the cookie was signed by an old secret.
+        owed: an earlier commit of this request calls for the cookie.
+        created: this request stored the record under an id that nobody else has yet.
+        rolling: every response of a stored session carries the cookie.
+        save_uninitialized: new sessions are stored although they are empty.
+        deliverable: a cookie can still reach the client.
+    """
+    if destroyed:
         return Plan(
-            StoreAction.DESTROY if f.stored else StoreAction.NOTHING,
-            CookieAction.DELETE if f.stored or f.presented else CookieAction.NOTHING,
+            StoreAction.DESTROY if stored else StoreAction.NOTHING,
+            CookieAction.DELETE if stored or presented else CookieAction.NOTHING,
         )
-    if f.renewed or not f.stored:
-        wanted = not f.empty or f.save_uninitialized or (f.forced and not f.renewed)
-        if wanted and f.deliverable:
-            return Plan(StoreAction.RENEW if f.stored else StoreAction.CREATE, CookieAction.SEND)
-        if f.stored:
+    if renewed or not stored:
+        wanted = not empty or save_uninitialized or (forced and not renewed)
+        if wanted and deliverable:
+            return Plan(StoreAction.RENEW if stored else StoreAction.CREATE, CookieAction.SEND)
+        if stored:
             return Plan(StoreAction.DESTROY, CookieAction.DELETE, undeliverable=wanted)
         return Plan(StoreAction.NOTHING, CookieAction.NOTHING, undeliverable=wanted)
-    if f.empty and f.held_data and not f.save_uninitialized:
+    if empty and held_data and not save_uninitialized:
         return Plan(StoreAction.DISCARD, CookieAction.DELETE)
-    send = f.rolling or f.outdated or f.touched or f.age_assigned or f.owed
+    send = rolling or outdated or touched or age_assigned or owed
     cookie = CookieAction.SEND if send else CookieAction.NOTHING
-    if f.changed or f.forced:
-        return Plan(StoreAction.REPLACE, CookieAction.SEND if f.has_age else cookie)
-    if f.touched or f.due:
+    if changed or forced:
+        return Plan(StoreAction.REPLACE, CookieAction.SEND if has_age else cookie)
+    if touched or due:
         return Plan(StoreAction.TOUCH, cookie)
-    if send and not f.known_alive:
+    if send and not created:
         return Plan(StoreAction.CONFIRM, cookie)
     return Plan(StoreAction.NOTHING, cookie)
 

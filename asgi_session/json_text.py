@@ -66,13 +66,13 @@ def loads(text: str) -> Any:
         ValueError: where it is not JSON, or is nested too deeply to be read.
     """
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return _decoder.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer with more digits than Python reads
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_readable)
+        return _lenient_decoder.decode(text)
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -89,3 +89,7 @@ def _readable(digits: str) -> int | None:
         return int(digits)
     except ValueError:
         return None
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+_lenient_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_readable)

@@ -10,12 +10,13 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_session.cookie import Cookie
 from asgi_session.exceptions import SessionConflict, SessionError, SessionNotLoaded, StoreError
-from asgi_session.exchange import REGISTRY, Exchange, report
+from asgi_session.exchange import REGISTRY, Exchange
 from asgi_session.request_cookie import cookie_values, path_matches
 from asgi_session.response_headers import with_session_headers
 from asgi_session.session import Session
 from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset, logger
 from asgi_session.signing import Presented
+from asgi_session.standing import report
 from asgi_session.stores.base import Store
 from asgi_session.stores.memory import MemoryStore
 from asgi_session.unavailable import answer_unavailable
@@ -153,11 +154,11 @@ class _Response:
         exchange = self._exchange
         kind = message["type"]
         if kind == "websocket.close":
-            exchange.close_headers()
+            exchange.headers_gone = True
         if message.get("status", 200) >= 500:
             self._saves = False
             await exchange.give_back()
-        elif self._saves and exchange.is_loaded():
+        elif self._saves and exchange.has_work():
             try:
                 await exchange.commit()
             except (StoreError, SessionConflict) as error:
@@ -171,18 +172,18 @@ class _Response:
                 self._saves = False
                 await exchange.give_back()
                 raise
-        set_cookie = None if kind == "websocket.close" else exchange.set_cookie()
-        vary = kind != "websocket.close" and exchange.was_accessed()
+        set_cookie = None if kind == "websocket.close" else exchange.set_cookie_header()
+        vary = kind != "websocket.close" and exchange.session is not None and exchange.session.accessed
         if set_cookie is not None or vary:
             message = with_session_headers(message, set_cookie=set_cookie, vary=vary)
-        exchange.close_headers()
+        exchange.headers_gone = True
         self._started = True
         self._accepted = kind == "websocket.accept"
         await self._send(message)
 
     async def _commit_late(self) -> None:
         """Save what changed after the start. Only the log can tell of a failure now."""
-        if not self._saves or not self._started or not self._exchange.is_dirty():
+        if not self._saves or not self._started or not self._exchange.has_changes():
             return
         try:
             await self._exchange.commit()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from asgi_session.cookie import MAX_AGE, Attributes
+from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.exceptions import SessionSerializationError
 from asgi_session.json_text import Unserializable, dumps, loads
 
@@ -33,7 +33,7 @@ def read(payload: str) -> Stored | None:
     return Stored(data, data.pop(COOKIE, None))
 
 
-def write(data: Mapping[str, Any], age: float | None, expires: float | None, attributes: Attributes) -> str:
+def write(data: dict[str, Any], age: float | None, expires: float | None, attributes: Attributes) -> str:
     """Put a payload together.
 
     Args:
@@ -49,29 +49,20 @@ def write(data: Mapping[str, Any], age: float | None, expires: float | None, att
         f'{{"{COOKIE}":{{"originalMaxAge":{_milliseconds(age)}{attributes.stored_front}'
         f',"expires":{_iso(expires)}{attributes.stored_back}}}'
     )
-    return f"{front},{dump_data(data)[1:]}" if data else f"{front}}}"
+    plain = dict(dict.items(data))  # a Session would note that its values are handed out
+    return f"{front},{_dump(plain)[1:]}" if plain else f"{front}}}"
 
 
-def dump_data(data: Mapping[str, Any]) -> str:
-    """The session's keys and values as a JSON object, without the cookie."""
+def _dump(data: dict[str, Any]) -> str:
     try:
         return dumps(data)
     except Unserializable:
         for key, value in data.items():
-            dump_value(key, value)
-        raise SessionSerializationError("the session as a whole is no JSON") from None
-
-
-def dump_value(key: str, value: object) -> str:
-    """One value as JSON.
-
-    Raises:
-        SessionSerializationError: where JSON can't hold it.
-    """
-    try:
-        return dumps(value)
-    except Unserializable as error:
-        raise SessionSerializationError(f"session key {key!r}: {error}") from None
+            try:
+                dumps(value)
+            except Unserializable as error:
+                raise SessionSerializationError(f"session key {key!r}: {error}") from None
+        raise SessionSerializationError("the session is nested too deeply") from None
 
 
 def rewrite(stored: Stored, data: Mapping[str, Any]) -> str:
@@ -80,7 +71,7 @@ def rewrite(stored: Stored, data: Mapping[str, Any]) -> str:
     return dumps({**front, **data})
 
 
-def stored_age(cookie: object, template_age: float | None) -> float | None:
+def stored_age(cookie: object, template: Cookie) -> float | None:
     """The full age in seconds that a stored cookie stands for; None for a browser session.
 
     Express stores `originalMaxAge` (ms) and `expires` as null, as false or not at all where there is no age. Without
@@ -88,13 +79,13 @@ def stored_age(cookie: object, template_age: float | None) -> float | None:
     for no cookie or nonsense.
     """
     if not isinstance(cookie, dict):
-        return template_age
+        return template.first_age()
     if not _is_date(cookie.get("expires")):
         return None
     age = cookie.get("originalMaxAge")
     if isinstance(age, int | float) and not isinstance(age, bool) and math.isfinite(age) and age > 0:
         return min(age // 1000 if age % 1000 == 0 else age / 1000, MAX_AGE)
-    return template_age
+    return template.first_age()
 
 
 def _is_date(text: object) -> bool:

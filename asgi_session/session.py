@@ -28,7 +28,7 @@ class Owner(Protocol):
     """Who commits a session: the request that it belongs to."""
 
     def new_id(self) -> str: ...
-    def new_cookie(self) -> SessionCookie: ...
+    def make_cookie(self) -> SessionCookie: ...
     async def save(self) -> None: ...
     async def reload(self) -> None: ...
     async def claim(self, category: str | None) -> Queue: ...
@@ -308,7 +308,7 @@ class Session(dict[str, Any]):
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
-    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override]
         self.update(other)
         return self
 
@@ -374,7 +374,7 @@ class Session(dict[str, Any]):
 
     def _current_cookie(self) -> SessionCookie:
         if self._cookie is None:
-            self._cookie = SessionCookie(Cookie(), None, None) if self._owner is None else self._owner.new_cookie()
+            self._cookie = SessionCookie(Cookie(), None, None) if self._owner is None else self._owner.make_cookie()
         return self._cookie
 
     def _age_assigned(self) -> bool:
@@ -445,15 +445,21 @@ class Session(dict[str, Any]):
         dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
         self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
 
-    def _reset(self, sid: str, data: dict[str, Any], cookie: SessionCookie) -> None:
+    def _reset(self, sid: str, data: dict[str, Any]) -> None:
         """Take the stored state; nothing is pending."""
         self._forget()
         dict.update(self, data)
         self._id = sid
-        self._cookie = cookie
+        self._cookie = None
         self._renewal = None
         self._destroyed = False
         self._is_new = False
+
+    def _start_as_new(self) -> None:
+        """The record is deleted: what is written next needs another id."""
+        self._id = None
+        self._renewal = None
+        self._is_new = True
 
     def _forget(self) -> None:
         dict.clear(self)

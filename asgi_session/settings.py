@@ -49,8 +49,8 @@ class Settings:
     ) -> None:
         check_name(name)
         for method in ("get", "create", "replace", "touch", "destroy"):
-            if not callable(getattr(store, method, None)):
-                raise TypeError("store is not a Store")
+            if isinstance(store, type) or not callable(getattr(store, method, None)):
+                raise TypeError("store is no Store instance")
         if isinstance(cookie, Cookie):
             check_prefix(name, cookie)
         elif not callable(cookie):
@@ -94,6 +94,7 @@ class Settings:
         self.autoload: Final = autoload
         self.on_store_error: Final[OnStoreError] = on_store_error
         self.store_timeout: Final = store_timeout
+        self.decides_always: Final = save_uninitialized or resave or rolling
         self.turns: Final = Turns()
         self._warned_insecure = False
 

@@ -10,9 +10,17 @@ cookies, signing or HTTP. Two rules hold for every store:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+Method = TypeVar("Method", bound=Callable[..., object])
+
+
+def never_suspends(method: Method) -> Method:
+    """Mark a store's method that answers without ever suspending: its calls need neither a deadline nor a task."""
+    method.never_suspends = True  # type: ignore[attr-defined]
+    return method
 
 
 class Record:

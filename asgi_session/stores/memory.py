@@ -18,7 +18,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
-from .base import Record, Store
+from asgi_session.stores.base import Record, Store, never_suspends
 
 _HEAD = struct.Struct("<dBH")  # expiry, number of the common text of cookies, where in the record that text goes
 _unpack_head = _HEAD.unpack_from
@@ -69,6 +69,7 @@ class MemoryStore(Store):
         self._commons: list[tuple[bytes, bytes]] = [(b"", b"")]
         self._common_numbers: dict[bytes, int] = {}
 
+    @never_suspends
     async def get(self, sid: str) -> Record | None:
         # Every request goes through here, so `_find` and `_payload` are written out.
         now = time.time()
@@ -87,6 +88,7 @@ class MemoryStore(Store):
         text = b"".join((opening, held[_BODY:cut], common, held[cut:]))
         return Record(text.decode("utf-8", "surrogatepass"), expires)
 
+    @never_suspends
     async def create(self, sid: str, record: Record) -> bool:
         now = time.time()
         if self._find(sid, now) is not None:
@@ -102,6 +104,7 @@ class MemoryStore(Store):
         self._tidy(now)
         return True
 
+    @never_suspends
     async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
         now = time.time()
         held = self._find(sid, now)
@@ -111,6 +114,7 @@ class MemoryStore(Store):
         self._put(sid, self._pack(record.payload, expires), held, now)
         return True
 
+    @never_suspends
     async def touch(self, sid: str, expires: float | None) -> bool:
         now = time.time()
         held = self._find(sid, now)
@@ -120,6 +124,7 @@ class MemoryStore(Store):
         self._put(sid, _HEAD.pack(self._expiry(expires, now), common, cut) + held[_BODY:], held, now)
         return True
 
+    @never_suspends
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
         now = time.time()
         held = self._find(sid, now)

@@ -1,0 +1,86 @@
+"""`flash.claim`: taking messages with the store's agreement, and giving them back if the response fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from asgi_session import flash_queue, payload
+from asgi_session.exceptions import SessionConflict, StoreError
+from asgi_session.flash_queue import FLASH, Queue
+from asgi_session.patience import Hold
+from asgi_session.standing import Standing, report
+from asgi_session.stores.base import Record
+from asgi_session.turns import Contest
+
+Data = dict[str, Any]
+
+
+class Claims:
+    """The messages that one request took out of the store."""
+
+    __slots__ = ("_standing", "_taken")
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+        self._taken: Queue = {}
+
+    async def claim(self, category: str | None, hold: Hold) -> Queue:
+        """Take one category or (None) all from the stored queue, then what this request queued itself."""
+        standing, session = self._standing, self._standing.loaded
+        taken: Queue = {}
+
+        def take(data: Data) -> Data | None:
+            nonlocal taken
+            taken, rest = flash_queue.claim(data.get(FLASH), category, session._flash_log)
+            return _with_flash(data, rest) if taken else None
+
+        stored = standing.sid is not None and session._renewal != "fresh" and not session._destroyed
+        if not stored or not await self._amend(take, hold):
+            taken = {}
+        for name, messages in taken.items():
+            self._taken.setdefault(name, []).extend(messages)
+        own = session._flash_drain(category)
+        return {name: [*taken.get(name, []), *own.get(name, [])] for name in {**taken, **own}}
+
+    async def give_back(self, hold: Hold) -> None:
+        """Queue everything taken again, at the front; for a response that failed."""
+        taken, self._taken = self._taken, {}
+        if not taken:
+            return
+
+        def put_back(data: Data) -> Data:
+            return _with_flash(data, flash_queue.restored(data.get(FLASH), taken))
+
+        try:
+            await self._amend(put_back, hold)
+        except (StoreError, SessionConflict) as error:
+            report(error)
+
+    async def _amend(self, change: Callable[[Data], Data | None], hold: Hold) -> bool:
+        """Change what is stored and nothing else: not the expiry, and nothing that this request has pending.
+
+        Args:
+            change: from the stored data to what it shall be, or to None where there is nothing to change.
+        """
+        standing = self._standing
+        with Contest(standing.settings.turns, hold) as contest:
+            while standing.sid is not None and standing.record is not None:
+                stored = payload.read(standing.record.payload)
+                data = None if stored is None else change(stored.data)
+                if stored is None or data is None:
+                    return False
+                record = Record(payload.rewrite(stored, data), standing.record.expires)
+                replace = standing.settings.store.replace
+                if await standing.call(replace, standing.sid, record, expected=standing.record, hold=hold):
+                    standing.record = record
+                    standing.loaded._rebase(data)
+                    return True
+                await contest.lost(standing.sid)
+                await standing.refresh(hold)
+        return False
+
+
+def _with_flash(data: Data, queue: Data | None) -> Data:
+    rest = {key: value for key, value in data.items() if key != FLASH}
+    return rest if queue is None else {**data, FLASH: queue}

@@ -1,0 +1,293 @@
+"""Carrying out what was decided: the only place that writes sessions.
+
+A commit works on a draft: what the handler noted so far is taken out of the session before the store is asked, and put
+back if the store can't do it, so that changes made meanwhile belong to the next commit. Where somebody else wrote in
+between, the newer state is loaded, this request's changes are made to it, and the decision is taken again.
+"""
+
+from __future__ import annotations
+
+import time
+
+from asgi_session import payload
+from asgi_session.decision import NO_PLAN, CookieAction, Plan, StoreAction, decide, is_due
+from asgi_session.exceptions import SessionConflict, SessionError, StoreError
+from asgi_session.patience import Hold
+from asgi_session.settings import logger
+from asgi_session.standing import Standing, report
+from asgi_session.stores.base import Record
+from asgi_session.turns import Contest
+
+NEW_IDS = 5
+"""How many ids are drawn for a new session before giving up."""
+
+
+class Commit:
+    """One commit of one session.
+
+    Args:
+        standing: the session and its place in the store.
+        presented: the request's cookie named a session, stored or not.
+        outdated: that cookie was signed by an old secret.
+        unset: the handler took the session off the request's state, and that means its end.
+        saving: the handler asked for it, so that nothing may be dropped in silence.
+    """
+
+    __slots__ = ("_hold", "_outdated", "_presented", "_saving", "_session", "_standing", "_store")
+
+    def __init__(self, standing: Standing, hold: Hold, *, presented: bool, outdated: bool, saving: bool) -> None:
+        self._standing = standing
+        self._session = standing.loaded
+        self._store = standing.settings.store
+        self._hold = hold
+        self._presented = presented
+        self._outdated = outdated
+        self._saving = saving
+
+    async def run(self) -> None:
+        """Decide and carry out, until nobody else is faster.
+
+        Raises:
+            StoreError: the store failed; the changes are pending again.
+            SessionConflict: other writers kept being faster; likewise.
+            SessionSerializationError: a value is not JSON; nothing was written.
+            SessionError: `saving` a new session whose cookie can't reach the client.
+        """
+        standing, turns = self._standing, self._standing.settings.turns
+        plan = self._plan()
+        if plan.store is StoreAction.NOTHING or standing.sid is None or not turns.are_taken(standing.sid):
+            if await self._carry_out(plan):
+                return
+            lost = True
+        else:
+            lost = False
+        with Contest(turns, self._hold) as contest:
+            while True:
+                assert standing.sid is not None
+                if lost:
+                    await contest.lost(standing.sid)
+                else:
+                    await contest.queue_for(standing.sid)
+                await standing.refresh(self._hold)
+                if await self._carry_out(self._plan()):
+                    return
+                lost = True
+
+    def _plan(self) -> Plan:
+        standing, session, settings = self._standing, self._session, self._standing.settings
+        if standing.over and session._renewal != "fresh":
+            return NO_PLAN
+        cookie = session._current_cookie()
+        age = cookie.original_max_age
+        stored = standing.sid is not None
+        in_time = not standing.headers_gone
+        plan = decide(
+            stored=stored,
+            presented=self._presented,
+            destroyed=session._destroyed,
+            renewed=session._renewal is not None,
+            empty=not dict.__len__(session),
+            held_data=standing.held_data,
+            changed=cookie.assigned or bool(session._before and session._changed_keys()),
+            forced=session._forced or (settings.resave and stored and in_time and not standing.wrote),
+            touched=session._touched,
+            due=stored and in_time and self._is_due(age),
+            has_age=age is not None,
+            age_assigned=cookie.assigned,
+            outdated=self._outdated and in_time,
+            owed=standing.owed is CookieAction.SEND and in_time,
+            created=standing.created,
+            rolling=settings.rolling and in_time,
+            save_uninitialized=settings.save_uninitialized,
+            deliverable=in_time and standing.can_send_cookie(),
+        )
+        if plan.undeliverable:
+            self._say_undeliverable()
+        return plan
+
+    def _is_due(self, age: float | None) -> bool:
+        standing = self._standing
+        expires = None if standing.record is None else standing.record.expires
+        life = standing.default_life() if age is None else age
+        return expires is not None and is_due(time.time(), life, expires, standing.settings.touch_after)
+
+    def _say_undeliverable(self) -> None:
+        if self._standing.headers_gone:
+            if self._saving:
+                raise SessionError("the response has started: a new session's cookie can't be sent any more")
+            logger.error("A session first written after the response started was not stored: its cookie can't be sent.")
+            return
+        self._standing.settings.warn_insecure()
+        if self._saving:
+            raise SessionError("the session cookie is Secure and the connection is plain http")
+
+    async def _carry_out(self, plan: Plan) -> bool:
+        """Do what was decided; False where somebody else wrote first."""
+        done = True
+        owes = True
+        match plan.store:
+            case StoreAction.NOTHING:
+                self._standing.over |= plan.cookie is CookieAction.DELETE
+            case StoreAction.REPLACE:
+                done = await self._replace()
+            case StoreAction.TOUCH:
+                owes = await self._touch()
+            case StoreAction.CONFIRM:
+                owes = await self._confirm()
+            case StoreAction.CREATE:
+                await self._create()
+            case StoreAction.RENEW:
+                done = await self._renew()
+            case StoreAction.DISCARD:
+                done = await self._discard()
+            case StoreAction.DESTROY:
+                owes = await self._destroy()
+        if done and owes and plan.cookie is not CookieAction.NOTHING:
+            self._standing.owed = plan.cookie
+        if plan.undeliverable:  # it was said; what is not stored now never will be
+            self._session._begin_commit()
+            self._session._renewal = None
+        return done
+
+    def _record(self) -> Record:
+        """What to store, the full age beginning now."""
+        cookie = self._session._current_cookie()
+        cookie.start_anew()
+        text = payload.write(self._session, cookie.original_max_age, cookie.expires_at, self._standing.attributes())
+        return Record(text, cookie.expires_at)
+
+    async def _replace(self) -> bool:
+        standing, record = self._standing, self._record()
+        assert standing.sid is not None
+        draft = self._session._begin_commit()
+        done: bool = False
+        try:
+            done = await standing.call(
+                self._store.replace, standing.sid, record, expected=standing.record, hold=self._hold
+            )
+        finally:
+            if not done:
+                self._session._undo_commit(draft)
+        if done:
+            standing.written(standing.sid, record.payload, record.expires)
+        return done
+
+    async def _create(self) -> None:
+        record = self._record()
+        draft = self._session._begin_commit()
+        try:
+            sid = await self._store_new(record)
+        except BaseException:
+            self._session._undo_commit(draft)
+            raise
+        self._created(sid, record)
+
+    async def _renew(self) -> bool:
+        """Store the session under a new id, then delete the old record: a crash in between leaves one that is valid.
+
+        A renewal that keeps the data deletes only what it knows, so that what others wrote meanwhile is not lost; and
+        where the old record is gone, the new one goes too.
+        """
+        standing, session, record = self._standing, self._session, self._record()
+        expected = standing.record if session._renewal == "keep" else None
+        draft = session._begin_commit()
+        done = False
+        try:
+            sid = await self._store_new(record)
+            try:
+                gone = await standing.call(self._store.destroy, standing.sid, expected=expected, hold=self._hold)
+                done = gone or expected is None
+            finally:
+                if not done:
+                    await self._take_back(sid)
+        finally:
+            if not done:
+                session._undo_commit(draft)
+        if done:
+            self._created(sid, record)
+        return done
+
+    async def _store_new(self, record: Record) -> str:
+        session = self._session
+        for _ in range(NEW_IDS):
+            sid = session._current_id()
+            if await self._standing.call(self._store.create, sid, record, hold=self._hold):
+                return sid
+            session._id = None
+        raise SessionConflict("every id that was drawn for a new session is taken")
+
+    async def _take_back(self, sid: str) -> None:
+        """Delete the record that a failed renewal made, as far as the store lets us."""
+        try:
+            await self._standing.call(self._store.destroy, sid, hold=self._hold)
+        except StoreError as error:
+            report(error)
+
+    def _created(self, sid: str, record: Record) -> None:
+        standing, session = self._standing, self._session
+        standing.written(sid, record.payload, record.expires)
+        standing.created = True
+        standing.over = False
+        session._is_new = False
+        session._renewal = None
+
+    async def _touch(self) -> bool:
+        standing, cookie = self._standing, self._session._current_cookie()
+        cookie.start_anew()
+        expires = cookie.expires_at
+        try:
+            alive = await standing.call(self._store.touch, standing.sid, expires, hold=self._hold)
+        except StoreError as error:
+            return self._let_be(error)
+        self._session._touched = False
+        if not alive:
+            standing.gone()
+            return False
+        assert standing.record is not None
+        standing.record = Record(standing.record.payload, expires or time.time() + standing.default_life())
+        return True
+
+    async def _confirm(self) -> bool:
+        standing = self._standing
+        try:
+            alive = await standing.call(self._store.get, standing.sid, hold=self._hold) is not None
+        except StoreError as error:
+            return self._let_be(error)
+        if not alive:
+            standing.gone()
+        elif standing.settings.rolling:
+            self._session._current_cookie().start_anew()
+        return alive
+
+    def _let_be(self, error: StoreError) -> bool:
+        """An unchanged session whose life could not be extended harms nobody; but no cookie is sent for it."""
+        report(error)
+        self._standing.owed = CookieAction.NOTHING
+        return False
+
+    async def _discard(self) -> bool:
+        """Delete a session that this request made empty; what comes next is a new one."""
+        standing, session = self._standing, self._session
+        draft = session._begin_commit()
+        done: bool = False
+        try:
+            done = await standing.call(self._store.destroy, standing.sid, expected=standing.record, hold=self._hold)
+        finally:
+            if not done:
+                session._undo_commit(draft)
+        if done:
+            self._ended()
+        return done
+
+    async def _destroy(self) -> bool:
+        standing = self._standing
+        if not await standing.call(self._store.destroy, standing.sid, hold=self._hold):
+            standing.gone(dropped=True)
+            return False
+        standing.over = self._session._destroyed
+        self._ended()
+        return True
+
+    def _ended(self) -> None:
+        self._standing.forget_record()
+        self._session._start_as_new()

@@ -1,0 +1,159 @@
+"""What one request knows of its session's place in the store, and how it asks the store.
+
+A leaf that commit, claims and loading share: it takes no decision.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from starlette.types import Scope
+
+from asgi_session import payload
+from asgi_session.cookie import Attributes
+from asgi_session.decision import CookieAction
+from asgi_session.exceptions import SessionError
+from asgi_session.patience import Hold, call_store
+from asgi_session.payload import Stored
+from asgi_session.session import Session
+from asgi_session.session_cookie import SessionCookie
+from asgi_session.settings import Settings, logger
+from asgi_session.stores.base import Record, Store
+
+
+class Standing:
+    """The session of one request, and what is known to be stored of it."""
+
+    __slots__ = (
+        "blind",
+        "created",
+        "headers_gone",
+        "held_data",
+        "over",
+        "owed",
+        "record",
+        "scope",
+        "session",
+        "settings",
+        "sid",
+        "wrote",
+    )
+
+    def __init__(self, settings: Settings, scope: Scope) -> None:
+        self.settings = settings
+        self.scope = scope
+        self.session: Session | None = None
+        self.sid: str | None = None
+        """The id under which a record is known to be stored."""
+        self.record: Record | None = None
+        """That record as it was last seen or written."""
+        self.held_data = False
+        """Whether it holds more than a cookie."""
+        self.owed = CookieAction.NOTHING
+        """What the client is to be told about its cookie."""
+        self.created = False
+        """Whether this request stored it under an id that nobody else has yet."""
+        self.wrote = False
+        """Whether this request wrote to it."""
+        self.over = False
+        """Whether it ended: destroyed here or elsewhere, or expired."""
+        self.blind = False
+        """Whether the store failed when it was to be loaded: then nothing is written."""
+        self.headers_gone = False
+        """Whether it is too late for a cookie."""
+
+    @property
+    def loaded(self) -> Session:
+        """The session, where there must be one."""
+        assert self.session is not None
+        return self.session
+
+    async def call(self, method: Any, *args: Any, hold: Hold | None = None, **kwargs: Any) -> Any:
+        """Call a method of the store under the deadline."""
+        return await call_store(method, *args, timeout=self.settings.store_timeout, hold=hold, **kwargs)
+
+    async def fetch(self, sid: str, hold: Hold | None = None) -> Stored | None:
+        """Read a record and remember it; None where it is missing or unreadable."""
+        record = await self.call(self.settings.store.get, sid, hold=hold)
+        if record is None:
+            return None
+        stored = payload.read(record.payload)
+        if stored is None:
+            logger.warning("A stored session is no JSON object or is nested too deeply; it is treated as missing.")
+            return None
+        self.sid = sid
+        self.record = record
+        self.held_data = bool(stored.data)
+        return stored
+
+    async def refresh(self, hold: Hold) -> None:
+        """Load what is stored now, and make this request's changes changes to that."""
+        assert self.sid is not None
+        stored = await self.fetch(self.sid, hold)
+        if stored is None:
+            self.gone()
+            return
+        session = self.loaded
+        session._rebase(stored.data)
+        if not session._age_assigned():
+            cookie = self.stored_cookie(stored.cookie)
+            session._current_cookie().take_age(cookie.original_max_age, cookie.expires_at)
+
+    def stored_cookie(self, cookie: object) -> SessionCookie:
+        """The cookie of the record last fetched: its age, and everything else from the template."""
+        template = self.settings.cookie_for(self.scope)
+        age = payload.stored_age(cookie, template)
+        return SessionCookie(template, age, None if age is None or self.record is None else self.record.expires)
+
+    def written(self, sid: str, text: str, expires: float | None) -> None:
+        """Remember what was written; `expires` as it was handed to the store."""
+        self.sid = sid
+        self.record = Record(text, expires or time.time() + self.default_life())
+        self.held_data = bool(dict.__len__(self.loaded))
+        self.wrote = True
+
+    def forget_record(self) -> None:
+        """Remember that nothing is stored any more."""
+        self.sid = self.record = None
+        self.held_data = False
+
+    def gone(self, *, dropped: bool = False) -> None:
+        """The session ended while this request was at work: nothing of it is written, and no cookie is sent."""
+        session = self.loaded
+        if dropped or session._destroyed or session._age_assigned() or session._changed_keys():
+            logger.warning("Changes to a session were dropped: it was destroyed, was given a new id or has expired.")
+        self.forget_record()
+        self.over = True
+        self.owed = CookieAction.NOTHING
+
+    def default_life(self) -> float:
+        """Seconds that a record without an age of its own lives."""
+        life: float = getattr(self.settings.store, "ttl", Store.ttl)
+        return life
+
+    def attributes(self) -> Attributes:
+        """The cookie's attributes as they come out on this connection."""
+        return self.loaded._current_cookie().template.attributes(https=self.is_https())
+
+    def can_send_cookie(self) -> bool:
+        """Whether the connection may carry the cookie: a Secure one must not go over plain http."""
+        return self.attributes().can_be_sent and (not self.settings.must_be_secure or self.is_https())
+
+    def is_https(self) -> bool:
+        """Whether the client's connection is encrypted, as far as the server or a trusted proxy says."""
+        scope = self.scope
+        if scope.get("scheme") in ("https", "wss"):
+            return True
+        if self.settings.proxy:
+            for name, value in scope["headers"]:
+                if name == b"x-forwarded-proto":
+                    first: bytes = value.split(b",")[0].strip().lower()
+                    return first in (b"https", b"wss")
+        return False
+
+
+def report(error: SessionError) -> None:
+    """Log a failure of the store: which kind, never what the backend said, which may quote ids or data."""
+    cause = error.__cause__
+    logger.error("%s%s", error, "" if cause is None else f" ({type(cause).__name__})")
