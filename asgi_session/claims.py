@@ -40,7 +40,7 @@ class Claims:
             taken = {}
         for name, messages in taken.items():
             self._taken.setdefault(name, []).extend(messages)
-        own = session._flash_drain(category)
+        own = session._flash_take_own(category)
         return {name: [*taken.get(name, []), *own.get(name, [])] for name in {**taken, **own}}
 
     async def give_back(self, hold: Hold) -> None:

@@ -80,18 +80,21 @@ class Commit:
         cookie = session._current_cookie()
         age = cookie.original_max_age
         stored = standing.sid is not None
+        renewed = session._renewal is not None
         in_time = not standing.headers_gone
+        changed = cookie.assigned or bool(session._before and session._changed_keys())
         plan = decide(
             stored=stored,
             presented=self._presented,
             destroyed=session._destroyed,
-            renewed=session._renewal is not None,
+            renewed=renewed,
+            keeps=session._renewal == "keep",
             empty=not dict.__len__(session),
             held_data=standing.held_data,
-            changed=cookie.assigned or bool(session._before and session._changed_keys()),
+            changed=changed,
             forced=session._forced or (settings.resave and stored and in_time and not standing.wrote),
             touched=session._touched,
-            due=stored and in_time and self._is_due(age),
+            due=stored and in_time and not (changed or standing.created) and self._is_due(age),
             has_age=age is not None,
             age_assigned=cookie.assigned,
             outdated=self._outdated and in_time,
@@ -99,7 +102,7 @@ class Commit:
             created=standing.created,
             rolling=settings.rolling and in_time,
             save_uninitialized=settings.save_uninitialized,
-            deliverable=in_time and standing.can_send_cookie(),
+            deliverable=in_time and ((stored and not renewed) or standing.can_send_cookie()),
         )
         if plan.undeliverable:
             self._say_undeliverable()
@@ -239,7 +242,7 @@ class Commit:
             alive = await standing.call(self._store.touch, standing.sid, expires, hold=self._hold)
         except StoreError as error:
             return self._let_be(error)
-        self._session._touched = False
+        self._session._touched = self._session._asked = False
         if not alive:
             standing.gone()
             return False
@@ -262,7 +265,7 @@ class Commit:
     def _let_be(self, error: StoreError) -> bool:
         """An unchanged session whose life could not be extended harms nobody; but no cookie is sent for it."""
         report(error)
-        self._standing.owed = CookieAction.NOTHING
+        self._session._touched = self._session._asked = False
         return False
 
     async def _discard(self) -> bool:

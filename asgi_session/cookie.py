@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import formatdate
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 from asgi_session.json_text import dumps
@@ -190,8 +190,8 @@ def set_cookie(name: str, value: str, attributes: Attributes, expires: float | N
     if expires is None:
         return f"{name}={value}{attributes.header_front}{attributes.header_back}"
     age = max(1, round(expires - time.time()))
-    date = formatdate(int(expires), usegmt=True)
-    return f"{name}={value}; Max-Age={age}{attributes.header_front}; Expires={date}{attributes.header_back}"
+    front, back = attributes.header_front, attributes.header_back
+    return f"{name}={value}; Max-Age={age}{front}; Expires={_http_date(int(expires))}{back}"
 
 
 def delete_cookie(name: str, attributes: Attributes) -> str:
@@ -228,10 +228,15 @@ def seconds_until(moment: object) -> float:
 
 
 def _check_text(field: str, text: str) -> None:
-    if ";" in text or not (text.isascii() and text.isprintable()):
+    if ";" in text or (field == "domain" and " " in text) or not (text.isascii() and text.isprintable()):
         raise ValueError(f"{field} holds a character that no cookie attribute may hold")
     if len(text) > 1024:
         raise ValueError(f"{field} is longer than 1024 bytes")
+
+
+@lru_cache(maxsize=64)
+def _http_date(moment: int) -> str:
+    return formatdate(moment, usegmt=True)
 
 
 def _members(values: Mapping[str, object]) -> str:

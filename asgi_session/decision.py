@@ -51,6 +51,7 @@ def decide(
     presented: bool = False,
     destroyed: bool = False,
     renewed: bool = False,
+    keeps: bool = False,
     empty: bool = False,
     held_data: bool = False,
     changed: bool = False,
@@ -73,6 +74,7 @@ def decide(
         presented: the request's cookie named a session, stored or not.
         destroyed: ``destroy()`` was called, or the session was unset and that means it.
         renewed: ``regenerate()`` was called.
+        keeps: with ``keep=True``.
         empty: the session holds nothing now.
         held_data: the stored record holds something.
         changed: a value differs, or the age was assigned.
@@ -98,7 +100,8 @@ def decide(
         if wanted and deliverable:
             return Plan(StoreAction.RENEW if stored else StoreAction.CREATE, CookieAction.SEND)
         if stored:
-            return Plan(StoreAction.DESTROY, CookieAction.DELETE, undeliverable=wanted)
+            action = StoreAction.DISCARD if keeps and not wanted else StoreAction.DESTROY
+            return Plan(action, CookieAction.DELETE, undeliverable=wanted)
         return Plan(StoreAction.NOTHING, CookieAction.NOTHING, undeliverable=wanted)
     if empty and held_data and not save_uninitialized:
         return Plan(StoreAction.DISCARD, CookieAction.DELETE)

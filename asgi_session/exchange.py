@@ -16,7 +16,8 @@ from asgi_session.decision import CookieAction, is_due
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
-from asgi_session.patience import Hold
+from asgi_session.patience import Hold, answers_at_once
+from asgi_session.payload import Stored
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import Settings, logger
@@ -61,15 +62,23 @@ class Exchange(Standing):
                     raise
                 report(error)
                 self.blind = True
-        if self.session is None:  # else another task of this request was faster
-            if stored is None:
-                session = Session(owner=self)
-            else:
-                self._stored_cookie = stored.cookie
-                session = Session(stored.data, owner=self, sid=self.sid)
-            self.session = self.scope["session"] = self._state["session"] = session
-            self._state["flash"] = Flash(session)
-        return self.session
+        return self.session or self._begin(stored)  # another task of this request may have been faster
+
+    def load_at_once(self) -> bool:
+        """Begin a new session where no stored one can have come; False where `load` has to look."""
+        if self._presented is None:
+            self._begin(None)
+        return self._presented is None
+
+    def _begin(self, stored: Stored | None) -> Session:
+        if stored is None:
+            session = Session((), self)
+        else:
+            self._stored_cookie = stored.cookie
+            session = Session(stored.data, self, self.sid)
+        self.session = self.scope["session"] = self._state["session"] = session
+        self._state["flash"] = Flash(session)
+        return session
 
     # What a session asks of its request
 
@@ -128,19 +137,19 @@ class Exchange(Standing):
         outdated = self._presented is not None and self._presented.outdated
         commit = Commit(self, hold, presented=self._presented is not None, outdated=outdated, saving=saving)
         try:
-            async with self._lock():
+            if self._saving is None and answers_at_once(self.settings.store.replace):
                 await commit.run()
+            else:
+                async with self._lock():
+                    await commit.run()
         finally:
             hold.release()
 
     def has_work(self) -> bool:
         """Whether a commit would do anything."""
-        session, settings = self.session, self.settings
-        if session is None:
-            return False
-        return (
+        return self.session is not None and (
             self.has_changes()
-            or settings.decides_always
+            or self.settings.decides_always
             or self.owed is not CookieAction.NOTHING
             or (self.sid is not None and (self._is_outdated() or self._is_due()))
         )
@@ -148,7 +157,13 @@ class Exchange(Standing):
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
         session = self.session
-        return session is not None and (session._is_dirty() or not self._is_attached())
+        if session is None:
+            return False
+        if self._state.get("session") is not session and not self._is_attached():
+            return True
+        if self.held_data and not dict.__len__(session):  # a claim emptied it
+            return True
+        return bool(session._before or session._asked or session._cookie is not None) and session._is_dirty()
 
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""

@@ -73,10 +73,15 @@ def claim(value: object, category: str | None, log: Log) -> tuple[Queue, dict[st
                     fresh.remove(message)
             if fresh:
                 taken[name] = fresh
-    gone = {name: Drain() for name in taken}
-    for name, messages in taken.items():
-        gone[name].taken = messages
-    return taken, _apply(value, gone)
+    return taken, removed(value, taken)
+
+
+def removed(value: object, messages: Queue) -> dict[str, Any] | None:
+    """A `flash` value without these messages; None where nothing is left."""
+    log: Log = {category: Drain() for category in messages}
+    for category, drain in log.items():
+        drain.taken = messages[category]
+    return _apply(value, log)
 
 
 def restored(value: object, claimed: Queue) -> dict[str, Any]:

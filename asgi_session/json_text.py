@@ -1,7 +1,8 @@
 """JSON as sessions are stored: what JSON.stringify would write, and what it may have written.
 
-Non-finite numbers and types that JSON lacks are refused on the way out. On the way in, what JSON.parse would take is
-taken; a number too large for a float becomes null, as JavaScript would store it next time.
+msgspec does the work, for its speed, and the standard library has the last word. msgspec also writes what JSON can't
+hold (a set as a list, NaN as null), so its text is taken only if it reads back equal to the value; and what it can't
+read (a lone surrogate, a number beyond a float) is read by the standard library.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ import math
 import re
 from typing import Any, NoReturn
 
+import msgspec
+
 MAX_DEPTH = 256
 """Levels of nesting that are written. Deeper text might not be readable again on a deeper call stack."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+_fast_encode = msgspec.json.Encoder().encode
+_fast_decode = msgspec.json.Decoder().decode
+_exact_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class Unserializable(ValueError):
@@ -29,7 +36,19 @@ def dumps(value: object) -> str:
         Unserializable: for a set, a NaN, a reference to itself, more than `MAX_DEPTH` levels, ...
     """
     try:
-        text = _encode(value)
+        encoded = _fast_encode(value)
+        faithful = bool(_fast_decode(encoded) == value)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        faithful = False
+    text = encoded.decode("utf-8") if faithful else _exactly(value)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(text, value):
+        raise Unserializable("is nested too deeply")
+    return text
+
+
+def _exactly(value: object) -> str:
+    try:
+        text = _exact_encode(value)
     except TypeError as error:
         raise Unserializable(str(error)) from None  # names a type, never a value
     except ValueError as error:
@@ -37,13 +56,24 @@ def dumps(value: object) -> str:
         raise Unserializable(why) from None
     except RecursionError:
         raise Unserializable("is nested too deeply") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise Unserializable("is nested too deeply")
-    return text if text.isascii() else _LONE_SURROGATE.sub(_escaped, text)
+    return _LONE_SURROGATE.sub(_escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
+
+
+def _is_too_deep(text: str, value: object) -> bool:
+    """Whether there are more than `MAX_DEPTH` levels: peel the text's brackets, and count only if that is not clear."""
+    brackets = text.encode("utf-8", "surrogatepass").translate(None, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH // 2):  # a round may peel two levels
+        rest = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not rest:
+            return False
+        if len(rest) == len(brackets):  # brackets in strings
+            break
+        brackets = rest
+    return _depth(value) > MAX_DEPTH
 
 
 def _depth(value: object) -> int:
@@ -60,19 +90,24 @@ def _depth(value: object) -> int:
 
 
 def loads(text: str) -> Any:
-    """The value of a JSON text.
+    """The value of a JSON text. A number too large for a float is None, as JavaScript would store it next time.
 
     Raises:
         ValueError: where it is not JSON, or is nested too deeply to be read.
     """
     try:
-        return _decoder.decode(text)
+        return _fast_decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # an integer with more digits than Python reads
-        return _lenient_decoder.decode(text)
+    except (ValueError, msgspec.MsgspecError):
+        return _exactly_read(text)
+
+
+def _exactly_read(text: str) -> Any:
+    try:
+        return _exact_decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -87,9 +122,8 @@ def _finite(digits: str) -> float | None:
 def _readable(digits: str) -> int | None:
     try:
         return int(digits)
-    except ValueError:
+    except ValueError:  # more digits than Python reads
         return None
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
-_lenient_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_readable)
+_exact_decode = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_readable).decode

@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from asgi_session.cookie import Cookie
-from asgi_session.exceptions import SessionConflict, SessionError, SessionNotLoaded, StoreError
+from asgi_session.exceptions import SessionConflict, SessionNotLoaded, StoreError
 from asgi_session.exchange import REGISTRY, Exchange
 from asgi_session.request_cookie import cookie_values, path_matches
-from asgi_session.response_headers import with_session_headers
+from asgi_session.response import Response
 from asgi_session.session import Session
-from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset, logger
+from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset
 from asgi_session.signing import Presented
-from asgi_session.standing import report
 from asgi_session.stores.base import Store
 from asgi_session.stores.memory import MemoryStore
-from asgi_session.unavailable import answer_unavailable
-
-_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"})
-_BODIES = frozenset(
-    {"http.response.body", "websocket.http.response.body", "http.response.pathsend", "http.response.zerocopysend"}
-)
 
 
 class SessionMiddleware:
@@ -94,20 +87,21 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self._settings
-        if scope["type"] not in ("http", "websocket") or settings.name in scope.get(REGISTRY, ()):
-            await self.app(scope, receive, send)
-            return
-        if not path_matches(scope, settings.cookie_for(scope).path):
+        if (
+            scope["type"] not in ("http", "websocket")
+            or (REGISTRY in scope and settings.name in scope[REGISTRY])
+            or not (settings.everywhere or path_matches(scope, settings.cookie_for(scope).path))
+        ):
             await self.app(scope, receive, send)
             return
         exchange = Exchange(settings, scope, self._presented(scope))
-        response = _Response(settings, exchange, scope, send)
+        response = Response(exchange, send)
         try:
-            if settings.autoload:
+            if settings.autoload and not exchange.load_at_once():
                 await exchange.load()
             await self.app(scope, receive, response.send)
         except WebSocketDisconnect:  # the client hung up, which is a normal end
-            await response.end()
+            await response.commit_late()
             raise
         except (StoreError, SessionConflict) as error:
             if not await response.give_way_to(error):
@@ -116,7 +110,8 @@ class SessionMiddleware:
             await exchange.give_back()
             raise
         else:
-            await response.end()
+            if exchange.has_changes():
+                await response.commit_late()
 
     def _presented(self, scope: Scope) -> Presented | None:
         for value in cookie_values(scope["headers"], self._settings.wire_name):
@@ -124,93 +119,6 @@ class SessionMiddleware:
             if presented is not None:
                 return presented
         return None
-
-
-class _Response:
-    """The response half: commits before the start goes out, and again where something changed later."""
-
-    def __init__(self, settings: Settings, exchange: Exchange, scope: Scope, send: Send) -> None:
-        self._settings = settings
-        self._exchange = exchange
-        self._scope = scope
-        self._send = send
-        self._started = False
-        self._accepted = False
-        self._saves = True  # False: the response failed, so nothing more is committed
-        self._replaced = False  # 503 went out instead of the app's response
-
-    async def send(self, message: Message) -> None:
-        if self._replaced:
-            return
-        kind = message["type"]
-        if kind in _STARTS and not self._started and message.get("status", 200) >= 200:
-            await self._start(message)
-            return
-        if (kind in _BODIES and not message.get("more_body", False)) or kind == "websocket.close":
-            await self._commit_late()
-        await self._send(message)
-
-    async def _start(self, message: Message) -> None:
-        exchange = self._exchange
-        kind = message["type"]
-        if kind == "websocket.close":
-            exchange.headers_gone = True
-        if message.get("status", 200) >= 500:
-            self._saves = False
-            await exchange.give_back()
-        elif self._saves and exchange.has_work():
-            try:
-                await exchange.commit()
-            except (StoreError, SessionConflict) as error:
-                self._saves = False
-                await exchange.give_back()
-                if self._settings.on_store_error == "raise":
-                    raise
-                await self._refuse(error)
-                return
-            except BaseException:
-                self._saves = False
-                await exchange.give_back()
-                raise
-        set_cookie = None if kind == "websocket.close" else exchange.set_cookie_header()
-        vary = kind != "websocket.close" and exchange.session is not None and exchange.session.accessed
-        if set_cookie is not None or vary:
-            message = with_session_headers(message, set_cookie=set_cookie, vary=vary)
-        exchange.headers_gone = True
-        self._started = True
-        self._accepted = kind == "websocket.accept"
-        await self._send(message)
-
-    async def _commit_late(self) -> None:
-        """Save what changed after the start. Only the log can tell of a failure now."""
-        if not self._saves or not self._started or not self._exchange.has_changes():
-            return
-        try:
-            await self._exchange.commit()
-        except (StoreError, SessionConflict) as error:
-            report(error)
-        except (SessionError, TypeError) as error:
-            logger.error("Changes to a session after the response started were dropped: %s", type(error).__name__)
-
-    async def end(self) -> None:
-        """The app is done with this connection."""
-        await self._commit_late()
-
-    async def give_way_to(self, error: SessionError) -> bool:
-        """Answer 503 instead of letting a failure of the store through; False where it is to be let through."""
-        await self._exchange.give_back()
-        if self._settings.on_store_error == "raise":
-            return False
-        if self._started and not self._accepted:
-            report(error)
-            return False
-        await self._refuse(error)
-        return True
-
-    async def _refuse(self, error: SessionError) -> None:
-        report(error)
-        self._replaced = self._started = True
-        await answer_unavailable(self._scope, self._send, accepted=self._accepted)
 
 
 async def load_session(connection: HTTPConnection) -> Session:

@@ -63,7 +63,7 @@ async def call_store(
         StoreError: the call raised something, with that as the cause, or took too long: its outcome is then ignored.
     """
     try:
-        if getattr(method, "never_suspends", False) is True:
+        if answers_at_once(method):
             return await method(*args, **kwargs)
         call = asyncio.create_task(_called(method, args, kwargs))
         if hold is not None:
@@ -74,7 +74,7 @@ async def call_store(
             except asyncio.CancelledError:
                 _abandon(call)
                 raise
-        if call.done():
+        if call.done() and not call.cancelled():
             return call.result()
         _abandon(call)
     except StoreError:
@@ -82,6 +82,11 @@ async def call_store(
     except Exception as error:
         raise StoreError("the session store failed") from error
     raise StoreError("the session store did not answer in time")
+
+
+def answers_at_once(method: Callable[..., object]) -> bool:
+    """Whether a store's method is marked as never suspending."""
+    return getattr(method, "never_suspends", False) is True
 
 
 async def _called(method: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:

@@ -53,6 +53,7 @@ class Session(dict[str, Any]):
     """
 
     __slots__ = (
+        "_asked",
         "_before",
         "_cookie",
         "_destroyed",
@@ -73,7 +74,6 @@ class Session(dict[str, Any]):
     def __init__(
         self,
         data: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
-        *,
         owner: Owner | None = None,
         sid: str | None = None,
         cookie: SessionCookie | None = None,
@@ -88,6 +88,7 @@ class Session(dict[str, Any]):
         self._flash_log: Log = {}
         self._renewal: Renewal = None
         self._destroyed = False
+        self._asked = False
         self._forced = False
         self._touched = False
         self.accessed = False
@@ -129,7 +130,7 @@ class Session(dict[str, Any]):
         """
         self._refuse_if_destroyed()
         self.accessed = True
-        self._forced = True
+        self._asked = self._forced = True
 
     # What can be done with it
 
@@ -141,7 +142,7 @@ class Session(dict[str, Any]):
         """
         self._refuse_if_destroyed()
         self.accessed = True
-        self._touched = True
+        self._asked = self._touched = True
 
     def regenerate(self, *, keep: bool = False) -> None:
         """Give the session a new id and delete the record under the old one: do this whenever somebody signs in.
@@ -153,21 +154,22 @@ class Session(dict[str, Any]):
             SessionDestroyed: after `destroy`.
         """
         self._refuse_if_destroyed()
-        self.accessed = True
+        self.accessed = self._asked = True
         self._id = None
         if keep and self._renewal != "fresh":
             self._renewal = "keep"
             return
-        self._renewal = "fresh"
         if not keep:
             self._forget()
             self._cookie = None
+        self._asked = True
+        self._renewal = "fresh"
 
     def destroy(self) -> None:
         """Delete the record and take the cookie from the client. Later writes raise `SessionDestroyed`."""
         self.accessed = True
         self._forget()
-        self._destroyed = True
+        self._asked = self._destroyed = True
 
     def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number (0 where the key is missing) so that concurrent additions all count.
@@ -244,6 +246,10 @@ class Session(dict[str, Any]):
         self.accessed = True
         return dict.__eq__(self, other)
 
+    def __ne__(self, other: object) -> bool:
+        self.accessed = True
+        return dict.__ne__(self, other)
+
     __hash__ = None  # as dict
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]
@@ -305,6 +311,7 @@ class Session(dict[str, Any]):
         return self[key]
 
     def update(self, *args: Any, **kwargs: Any) -> None:
+        self.accessed = True
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
@@ -361,6 +368,16 @@ class Session(dict[str, Any]):
         else:
             dict.__setitem__(self, FLASH, value)
 
+    def _flash_take_own(self, category: str | None) -> Queue:
+        """Take what this request queued and did not store yet."""
+        own = {name: change.added for name, change in self._flash_log.items() if category in (None, name)}
+        own = {name: messages for name, messages in own.items() if messages}
+        for name in own:
+            self._flash_log[name].added = []
+        if own:
+            self._put_flash(flash_queue.removed(self._flash(), own))
+        return own
+
     async def _flash_claim(self, category: str | None) -> Queue:
         self.accessed = True
         return await self._request().claim(category)
@@ -387,7 +404,7 @@ class Session(dict[str, Any]):
             or self._renewal
             or self._forced
             or self._touched
-            or (self._cookie is not None and self._cookie.assigned)
+            or self._age_assigned()
             or (self._before and self._changed_keys())
         )
 
@@ -420,6 +437,7 @@ class Session(dict[str, Any]):
             self._flash_log = {}
         self._forced |= draft.forced
         self._touched |= draft.touched
+        self._asked |= draft.forced or draft.touched
         if draft.age_assigned:
             self._current_cookie().assigned = True
 
@@ -469,6 +487,7 @@ class Session(dict[str, Any]):
         self._before = images
         self._increments = {}
         self._flash_log = {}
+        self._asked = self._destroyed or self._renewal is not None
         self._forced = False
         self._touched = False
         if self._cookie is not None:

@@ -13,7 +13,6 @@ from starlette.types import Scope
 from asgi_session import payload
 from asgi_session.cookie import Attributes
 from asgi_session.decision import CookieAction
-from asgi_session.exceptions import SessionError
 from asgi_session.patience import Hold, call_store
 from asgi_session.payload import Stored
 from asgi_session.session import Session
@@ -153,7 +152,7 @@ class Standing:
         return False
 
 
-def report(error: SessionError) -> None:
+def report(error: BaseException) -> None:
     """Log a failure of the store: which kind, never what the backend said, which may quote ids or data."""
     cause = error.__cause__
     logger.error("%s%s", error, "" if cause is None else f" ({type(cause).__name__})")

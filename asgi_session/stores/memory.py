@@ -2,11 +2,11 @@
 
 How expired records leave without being read, and without a task in the background:
 
-A record waits in a *bucket*, a list of ids to be looked at when the clock reaches the bucket's time, which is no later
-than the record's expiry. Every operation first handles the buckets that are due: what has expired is deleted, what has
-not goes into a later bucket. A bucket spans about a thousandth of the remaining life, so that there are few of them
-however many records there are, and a record moves three or four times in two weeks. The last bucket spans a
-millisecond and is due at its end. Extending a life, which any request may do, changes no bucket at all.
+A record waits in a *bucket*, a list of ids to be looked at when the clock reaches the bucket's time, which is never
+later than the record's expiry. Every operation first handles the buckets that are due: what has expired is deleted,
+what has not goes into a later bucket. Whatever is there after that is alive. A bucket spans about a thousandth of the
+remaining life, so that there are few of them however many records there are, and a record moves at most five times in
+two weeks. Extending a life, which any request may do, changes no bucket at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ _unpack_head = _HEAD.unpack_from
 _BODY = _HEAD.size
 _OPENING = b'{"cookie":{"originalMaxAge":'
 _COMMON_TEXTS = 256  # as many as one byte can number
-_FINEST = 2.0**-10  # seconds that the last bucket spans
 _FARTHEST = 2.0**31  # seconds after which even an immortal record is looked at
 _SLACK = 64  # leftovers that are not worth tidying up
 
@@ -79,9 +78,6 @@ class MemoryStore(Store):
         if held is None:
             return None
         expires, number, cut = _unpack_head(held)
-        if expires <= now:
-            self._forget(sid, now)
-            return None
         if self._by_use is not None:
             self._by_use.move_to_end(sid)
         opening, common = self._commons[number]
@@ -146,9 +142,8 @@ class MemoryStore(Store):
         self._reset()
 
     async def purge(self) -> int:
-        now = time.time()
         before = len(self._records)
-        self._sweep(now, until=now + _FINEST)
+        self._sweep(time.time())
         return before - len(self._records)
 
     def __repr__(self) -> str:
@@ -161,13 +156,7 @@ class MemoryStore(Store):
         """What is held under `sid`, if it lives."""
         if now >= self._next_time:
             self._sweep(now)
-        held = self._records.get(sid)
-        if held is None:
-            return None
-        if _unpack_head(held)[0] <= now:
-            self._forget(sid, now)
-            return None
-        return held
+        return self._records.get(sid)
 
     def _forget(self, sid: str, now: float) -> None:
         del self._records[sid]
@@ -221,10 +210,9 @@ class MemoryStore(Store):
 
     def _wait(self, sid: str, expires: float, now: float) -> None:
         """Put a living record's id into a bucket."""
-        left = min(expires - now, _FARTHEST)
-        span = math.ldexp(1.0, math.frexp(left)[1] - 11)
-        # A tick later at the finest: its bucket must not be due before the record is.
-        due = (now + left) // span * span if span > _FINEST else ((now + left) // _FINEST + 1) * _FINEST
+        look = min(expires, now + _FARTHEST)
+        span = math.ldexp(1.0, math.frexp(look - now)[1] - 11)
+        due = look // span * span  # later than now, since a span is much shorter than what is left
         bucket = self._buckets.get(due)
         if bucket is None:
             self._buckets[due] = [sid]
@@ -234,12 +222,10 @@ class MemoryStore(Store):
             bucket.append(sid)
         self._waiting += 1
 
-    def _sweep(self, now: float, *, until: float | None = None) -> None:
-        """Handle the buckets due by `until` (by now): forget what has expired, let the rest wait again."""
-        if until is None:
-            until = now
+    def _sweep(self, now: float) -> None:
+        """Handle the buckets that are due: forget what has expired, let the rest wait again."""
         due = []
-        while self._times and self._times[0] <= until:
+        while self._times and self._times[0] <= now:
             due.append(self._buckets.pop(heapq.heappop(self._times)))
         if self._times:
             self._next_time = self._times[0]

@@ -1,0 +1,278 @@
+"""Sessions in MongoDB, in connect-mongo's documents: ``{_id: sid, expires: Date, session: JSON text or sub-document}``.
+
+Needs PyMongo (``asgi-session[mongo]``). Motor's collections work through the same calls; Motor is never imported.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, Self
+
+from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pymongo import AsyncMongoClient, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.synchronous.collection import Collection
+
+from ..exceptions import StoreError
+from . import mongo_document as form
+from .base import Record, Store
+from .mongo_index import ExpiryIndex
+
+
+class MongoCollection(Protocol):
+    """What a type checker accepts as a collection: PyMongo's asynchronous one or Motor's, not the synchronous one."""
+
+    @property
+    def write_concern(self) -> WriteConcern: ...
+
+    def with_options(self, codec_options: Any = None) -> Any: ...
+
+    def find_one(self, filter: Any = None) -> Awaitable[Any]: ...  # noqa: A002 (the drivers' name)
+
+
+class MongoStore(Store):
+    """Sessions in one MongoDB collection, to be shared with connect-mongo if need be.
+
+    A TTL index on ``expires`` is created on first use; reads look at the expiry themselves and do not depend on it.
+    Every operation on one session is one round trip. The collection's write concern, read concern and read preference
+    are used as they are: reading from secondaries lets a request miss what the one before it wrote.
+
+    Args:
+        collection: a collection of `pymongo.AsyncMongoClient` or of Motor's `AsyncIOMotorClient`. Its client is the
+            caller's to close.
+        ttl: life in seconds of records stored with ``expires=None``.
+        stringify: True keeps a session as JSON text, False as a sub-document, like connect-mongo's option. Reading
+            accepts both. A sub-document can't hold lone surrogates, integers beyond 64 bits or NUL in keys: writing
+            such a session raises `StoreError`.
+        transform_id: session id to ``_id``, like connect-mongo's ``transformId``.
+
+    Raises:
+        TypeError: `collection` is a synchronous one, or none at all.
+        ValueError: writes to the collection are not acknowledged (``w=0``), or `ttl` is not positive.
+
+    Example::
+
+        store = MongoStore(AsyncMongoClient(url)["app"]["sessions"])
+    """
+
+    def __init__(
+        self,
+        collection: MongoCollection,
+        *,
+        ttl: float = Store.ttl,
+        stringify: bool = True,
+        transform_id: Callable[[str], str] | None = None,
+    ) -> None:
+        _check_collection(collection)
+        if not 0 < ttl < math.inf:
+            raise ValueError("ttl must be a positive number of seconds")
+        self.ttl = ttl
+        self._stringify = stringify
+        self._transform_id = transform_id
+        # Motor's collection has the same methods. The caller's codec options must not decide what sessions look like.
+        self._collection: AsyncCollection[RawBSONDocument] = collection.with_options(codec_options=form.RAW)
+        self._index = ExpiryIndex(self._collection)
+        self._client: AsyncMongoClient[dict[str, Any]] | None = None
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        collection: str = "sessions",
+        ttl: float = Store.ttl,
+        stringify: bool = True,
+        transform_id: Callable[[str], str] | None = None,
+    ) -> Self:
+        """A store with a client of its own, which `aclose` closes.
+
+        Args:
+            url: a MongoDB connection string; its path names the database, ``test`` if it has none.
+            collection: name of the collection.
+            ttl, stringify, transform_id: as for the class.
+        """
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url)
+        chosen = client.get_default_database("test")[collection]
+        store = cls(chosen, ttl=ttl, stringify=stringify, transform_id=transform_id)
+        store._client = client
+        return store
+
+    async def get(self, sid: str) -> Record | None:
+        await self._ready()
+        with _backend_errors():
+            found = await self._collection.find_one(self._live(sid))
+            return None if found is None else self._record(found)
+
+    async def create(self, sid: str, record: Record) -> bool:
+        await self._ready()
+        # An expired document that nobody swept is taken over. Any other makes this an insert, which its id forbids.
+        expired = {"_id": self._id(sid), "expires": {"$exists": True, "$not": {"$gt": _now()}}}
+        update = {"$set": {"session": self._form(record.payload), "expires": self._date(record.expires)}}
+        with _backend_errors():
+            try:
+                await self._collection.update_one(expired, update, upsert=True)
+            except DuplicateKeyError as error:
+                if not _is_of_id(error):
+                    raise
+                return False
+        return True
+
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        expires = self._date(record.expires)
+
+        async def write(unchanged: dict[str, Any], stored: Any) -> bool:
+            update = {"$set": {"session": self._form(record.payload, stored), "expires": expires}}
+            return (await self._collection.update_one(unchanged, update)).matched_count == 1
+
+        return await self._if_unchanged(sid, expected, write)
+
+    async def touch(self, sid: str, expires: float | None) -> bool:
+        await self._ready()
+        with _backend_errors():
+            result = await self._collection.update_one(self._live(sid), {"$set": {"expires": self._date(expires)}})
+        return result.matched_count == 1
+
+    async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
+        async def delete(which: dict[str, Any], _: Any) -> bool:
+            return (await self._collection.delete_one(which)).deleted_count == 1
+
+        if expected is not None:
+            return await self._if_unchanged(sid, expected, delete)
+        await self._ready()
+        with _backend_errors():
+            return await delete(self._live(sid), None)
+
+    async def ids(self) -> AsyncIterator[str]:
+        """The ``_id`` of every live session: with `transform_id`, what that made of the session's id."""
+        await self._ready()
+        with _backend_errors():
+            cursor = self._collection.find(_alive(), {"_id": 1})
+            try:
+                async for found in cursor:
+                    if isinstance(found["_id"], str):
+                        yield found["_id"]
+            finally:
+                await cursor.close()
+
+    async def length(self) -> int:
+        """How many live sessions there are."""
+        await self._ready()
+        with _backend_errors():
+            return await self._collection.count_documents(_alive())
+
+    async def clear(self) -> None:
+        """Delete every document of the collection."""
+        await self._ready()
+        with _backend_errors():
+            await self._collection.delete_many({})
+
+    async def purge(self) -> int:
+        """Delete the expired sessions that MongoDB's own sweep (once a minute) has not come to; returns how many."""
+        await self._ready()
+        with _backend_errors():
+            return (await self._collection.delete_many({"expires": {"$lte": _now()}})).deleted_count
+
+    async def aclose(self) -> None:
+        """Close the client if `from_url` made it."""
+        await self._index.aclose()
+        if self._client is not None:
+            await self._client.close()
+
+    async def _ready(self) -> None:
+        if not self._index.settled:
+            await self._index.ensure()
+
+    def _id(self, sid: str) -> str:
+        return sid if self._transform_id is None else self._transform_id(sid)
+
+    def _live(self, sid: str) -> dict[str, Any]:
+        return {"_id": self._id(sid), **_alive()}
+
+    def _date(self, expires: float | None) -> DatetimeMS:
+        return form.date(time.time() + self.ttl if expires is None else expires)
+
+    def _form(self, payload: str, previous: Any = None) -> RawBSONDocument | str:
+        return payload if self._stringify else form.document(payload, previous)
+
+    def _record(self, found: RawBSONDocument) -> _StoredRecord:
+        stored = found.get("session")
+        expires = found.get("expires")
+        seconds = int(expires) / 1000 if isinstance(expires, DatetimeMS) else time.time() + self.ttl
+        return _StoredRecord(form.payload(stored), seconds, stored)
+
+    async def _if_unchanged(
+        self, sid: str, expected: Record, write: Callable[[dict[str, Any], Any], Awaitable[bool]]
+    ) -> bool:
+        """Do `write` to the live document if it still holds `expected`: on the server in one step.
+
+        `write` gets the filter and what the document holds under ``session``, and says whether it met a document.
+        """
+        await self._ready()
+        live = self._live(sid)
+        known = isinstance(expected, _StoredRecord)
+        stored = expected.stored if isinstance(expected, _StoredRecord) else self._form(expected.payload)
+        with _backend_errors():
+            # $eq: what is stored is never read as a pattern or an operator.
+            if await write(live | {"session": {"$eq": stored}}, stored):
+                return True
+            if known or isinstance(stored, str):
+                return False
+            # A record that was written, not read: the same payload can stand there in other types, kept from Express.
+            found = await self._collection.find_one(live)
+            if found is None or form.payload(found.get("session")) != form.payload(stored):
+                return False
+            return await write(live | {"session": {"$eq": found.get("session")}}, found.get("session"))
+
+
+class _StoredRecord(Record):
+    """A record that was read, with what the server holds under ``session``: a later write compares with that."""
+
+    __slots__ = ("stored",)
+
+    def __init__(self, payload: str, expires: float, stored: Any) -> None:
+        super().__init__(payload, expires)
+        self.stored = stored
+
+
+def _now() -> DatetimeMS:
+    return form.date(time.time())
+
+
+def _alive() -> dict[str, Any]:
+    """The filter for what has not expired, as connect-mongo has it: a document without expiry lives."""
+    return {"$or": [{"expires": {"$exists": False}}, {"expires": {"$gt": _now()}}]}
+
+
+def _check_collection(collection: Any) -> None:
+    kinds = collection.__class__.__mro__
+    is_motor = any(kind.__module__ == "motor.core" and kind.__name__ == "AgnosticCollection" for kind in kinds)
+    if not is_motor and AsyncCollection not in kinds:
+        what = "one of the synchronous MongoClient" if Collection in kinds else type(collection).__name__
+        raise TypeError(
+            "MongoStore takes a collection of pymongo.AsyncMongoClient, like AsyncMongoClient(url)['app']['sessions'], "
+            f"or of Motor's AsyncIOMotorClient, not {what}"
+        )
+    if not collection.write_concern.acknowledged:
+        raise ValueError("MongoStore needs acknowledged writes: the collection's write concern is w=0")
+
+
+def _is_of_id(error: DuplicateKeyError) -> bool:
+    """Whether it is the id that was taken: a unique index of the caller's own can be violated too."""
+    pattern = (error.details or {}).get("keyPattern")
+    return pattern is None or list(pattern) == ["_id"]
+
+
+@contextmanager
+def _backend_errors() -> Iterator[None]:
+    """Turn the driver's errors into `StoreError`. Its text names the kind alone: the driver's may quote documents."""
+    try:
+        yield
+    except (PyMongoError, BSONError, UnicodeError) as error:
+        code = f" {error.code}" if isinstance(error, OperationFailure) else ""
+        raise StoreError(f"MongoDB: {type(error).__name__}{code}") from error

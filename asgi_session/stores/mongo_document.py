@@ -1,0 +1,167 @@
+"""How a session stands in MongoDB: as JSON text, or as a sub-document like connect-mongo's with `stringify: false`.
+
+A sub-document can hold more kinds of value than JSON (dates, object ids, decimals, ...). It is read as the JSON text
+that `JSON.stringify` makes of it under Node, and written so that a value which the new text leaves as it was keeps its
+kind.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import bson
+from bson.binary import UUID_SUBTYPE, Binary
+from bson.code import Code
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+from bson.dbref import DBRef
+from bson.decimal128 import Decimal128
+from bson.errors import BSONError
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
+
+from ..exceptions import StoreError
+from ..json_text import dumps, loads
+
+# Documents stay the bytes that the server sent until somebody looks, so that a comparison on the server is with exactly
+# what it holds. Dates are milliseconds: Python's own stop at the year 9999 and MongoDB's do not.
+RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS)
+_TREE: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+
+_COOKIE = ("originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite")
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+_YEAR_1 = -62_135_596_800_000
+_YEAR_9999 = 253_402_300_799_999
+_LAST_JS_DATE = 8_640_000_000_000_000
+_400_YEARS = 146_097 * 86_400_000
+"""The calendar repeats itself after these milliseconds."""
+
+
+def date(seconds: float) -> DatetimeMS:
+    """A Unix time as a BSON date, held within the years that every driver can read; NaN is the distant past."""
+    if math.isnan(seconds):
+        return DatetimeMS(_YEAR_1)
+    return DatetimeMS(round(min(max(seconds * 1000, _YEAR_1), _YEAR_9999)))
+
+
+def payload(stored: Any) -> str:
+    """The JSON text of what stands under `session`, whichever form it has."""
+    if isinstance(stored, str):
+        return stored
+    if isinstance(stored, RawBSONDocument):
+        stored = bson.decode(stored.raw, _TREE)
+    return dumps(_plain(stored))
+
+
+def document(text: str, previous: Any = None) -> RawBSONDocument | str:
+    """The sub-document for a payload; the text itself where it is no JSON object.
+
+    Args:
+        text: the payload.
+        previous: what stands in its place now; values in it that read as they do in `text` are taken over as they are.
+
+    Raises:
+        StoreError: a sub-document can't hold it.
+    """
+    try:
+        tree = loads(text)
+    except ValueError:
+        return text
+    if not isinstance(tree, dict):
+        return text
+    try:
+        if isinstance(previous, RawBSONDocument):
+            tree = _keep(bson.decode(previous.raw, _TREE), tree)
+        if isinstance(tree.get("cookie"), dict):
+            tree["cookie"] = _cookie(tree["cookie"])
+        return RawBSONDocument(bson.encode(tree, codec_options=_TREE), RAW)
+    except (ValueError, OverflowError, RecursionError, BSONError):
+        # Without a cause: its text would quote the session.
+        raise StoreError(
+            "a MongoDB document can't hold this session: it has a lone surrogate, an integer of more than 64 bits, "
+            "NUL in a key or too deep a nesting (with stringify=True the session is kept as text, which can)"
+        ) from None
+
+
+def _cookie(cookie: dict[str, Any]) -> dict[str, Any]:
+    """As connect-mongo writes it: every attribute in its order, null where unset, and the expiry a date."""
+    whole = {name: cookie.get(name) for name in _COOKIE} | cookie
+    expires = whole["expires"]
+    if isinstance(expires, str) and _ISO.fullmatch(expires):
+        with suppress(ValueError):  # a thirteenth month
+            whole["expires"] = DatetimeMS(datetime.fromisoformat(expires))
+    return whole
+
+
+def _keep(old: Any, new: Any) -> Any:
+    """`new`, a JSON value, with every part that equals `old` as JSON replaced by that part of `old`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {key: _keep(old[key], value) if key in old else value for key, value in new.items()}
+    if isinstance(old, list) and isinstance(new, list):
+        return [_keep(old[i], value) if i < len(old) else value for i, value in enumerate(new)]
+    if isinstance(old, (dict, list)):
+        return new
+    return old if dumps(_plain(old)) == dumps(new) else new
+
+
+def _plain(value: Any) -> Any:
+    """A BSON value as the JSON value that Node makes of it.
+
+    One deviation: a 64-bit integer stays that number where Node's driver shows its two halves.
+    """
+    match value:
+        case None | bool() | str() if not isinstance(value, Code):
+            return value
+        case Mapping():
+            return {key: _plain(member) for key, member in value.items()}
+        case list():
+            return [_plain(member) for member in value]
+        case int():
+            return int(value)
+        case float():
+            return _number(value)
+        case DatetimeMS():
+            return _iso(int(value))
+        case ObjectId():
+            return str(value)
+        case Decimal128():
+            return {"$numberDecimal": str(value)}
+        case Binary() if value.subtype == UUID_SUBTYPE and len(value) == 16:
+            return str(uuid.UUID(bytes=bytes(value)))
+        case bytes():
+            return base64.b64encode(value).decode()
+        case Timestamp():
+            return {"$timestamp": str(value.time << 32 | value.inc)}
+        case Code():
+            return {"code": str(value)} | ({} if value.scope is None else {"scope": _plain(value.scope)})
+        case DBRef():
+            return _plain(value.as_doc())
+        case _:
+            return {}  # regular expressions, the smallest and the largest key: objects without members
+
+
+def _number(value: float) -> float | int | None:
+    if not math.isfinite(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+
+
+def _iso(ms: int) -> str | None:
+    """A date as `toISOString` writes it: a year beyond four digits has six and a sign. None: no date to JavaScript."""
+    if abs(ms) > _LAST_JS_DATE:
+        return None
+    cycles = 0 if _YEAR_1 <= ms <= _YEAR_9999 else (ms - _YEAR_1) // _400_YEARS
+    seconds, fraction = divmod(ms - cycles * _400_YEARS - _YEAR_1, 1000)
+    moment = datetime.fromtimestamp(seconds + _YEAR_1 // 1000, UTC)
+    year = moment.year + 400 * cycles
+    shown = f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}"
+    return f"{shown}-{moment:%m-%dT%H:%M:%S}.{fraction:03}Z"

@@ -1,0 +1,34 @@
+"""The rules of `asgi_session.Store` as tests, for whoever writes a store. Needs pytest and pytest-asyncio.
+
+Inherit, and provide a fixture `store` that gives a fresh, empty store to each test::
+
+    class TestMyStore(StoreContract):
+        @pytest_asyncio.fixture
+        async def store(self):
+            async with MyStore(...) as store:
+                yield store
+
+It runs in pytest-asyncio's strict mode as well as in auto mode, and the fixture may be a synchronous one. Optional
+methods that a store does not have (they raise NotImplementedError) are skipped.
+
+Some tests need a record that has expired. Left alone, they wait for it, as a backend that goes by its own clock needs:
+`StoreContract.short_life` says how long. A store that goes by this process's clock sets
+`StoreContract.reads_time_time` instead, and the clock is moved.
+
+A store that departs from one of the promises on purpose says so by overriding that one test.
+"""
+
+from .creating import Creating
+from .destroying import Destroying
+from .expiring import Expiring
+from .housekeeping import Housekeeping
+from .racing import Racing
+from .reading import Reading
+from .replacing import Replacing
+from .touching import Touching
+
+__all__ = ["StoreContract"]
+
+
+class StoreContract(Reading, Creating, Replacing, Touching, Destroying, Expiring, Racing, Housekeeping):
+    """Inherit this, provide a fixture `store`, and every rule that a store must keep is tested."""
