@@ -55,12 +55,9 @@ class Commit:
         """
         standing, turns = self._standing, self._standing.settings.turns
         plan = self._plan()
-        if plan.store is StoreAction.NOTHING or standing.sid is None or not turns.are_taken(standing.sid):
-            if await self._carry_out(plan):
-                return
-            lost = True
-        else:
-            lost = False
+        lost = not (self._depends_on_others(plan) and standing.sid is not None and turns.are_taken(standing.sid))
+        if lost and await self._carry_out(plan):
+            return
         with Contest(turns, self._hold) as contest:
             while True:
                 assert standing.sid is not None
@@ -72,6 +69,12 @@ class Commit:
                 if await self._carry_out(self._plan()):
                     return
                 lost = True
+
+    def _depends_on_others(self, plan: Plan) -> bool:
+        """Whether what others wrote since matters: a fresh start and an end never look back."""
+        if plan.store is StoreAction.RENEW:
+            return self._session._renewal == "keep"
+        return plan.store in (StoreAction.REPLACE, StoreAction.DISCARD)
 
     def _plan(self) -> Plan:
         standing, session, settings = self._standing, self._session, self._standing.settings

@@ -340,6 +340,7 @@ class _Cluster:
         self.connections: int = getattr(client, "connection_kwargs", {}).get("max_connections", _MOST_CALLS)
 
     async def read(self, command: Callable[[], _Command]) -> Any:
+        await self._client.initialize()
         return await self._client.execute_command(*command(), NEVER_DECODE=True)
 
     async def write(self, command: Callable[[], _Command]) -> Any:
