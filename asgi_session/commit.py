@@ -109,6 +109,8 @@ class Commit:
         )
         if plan.undeliverable:
             self._say_undeliverable()
+        if self._saving and plan.store is StoreAction.NOTHING and stored and not standing.wrote:
+            return Plan(StoreAction.CONFIRM, plan.cookie)  # save() has to say where the session is gone
         return plan
 
     def _is_due(self, age: float | None) -> bool:

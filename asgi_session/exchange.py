@@ -75,6 +75,7 @@ class Exchange(Standing):
             session = Session((), self)
         else:
             self._stored_cookie = stored.cookie
+            self.came = True
             session = Session(stored.data, self, self.sid)
         self.session = self.scope["session"] = self._state["session"] = session
         self._state["flash"] = Flash(session)
@@ -159,7 +160,7 @@ class Exchange(Standing):
         session = self.session
         if session is None:
             return False
-        if self._state.get("session") is not session and not self._is_attached():
+        if self._state.get("session") is not session and self._is_innermost():
             return True
         if self.held_data and not dict.__len__(session):  # a claim emptied it
             return True
@@ -191,11 +192,14 @@ class Exchange(Standing):
     def _is_attached(self) -> bool:
         """Whether ``request.state.session`` is still ours, as far as that is ours to say."""
         present = self._state.get("session")
-        if present is self.session or next(reversed(self._registry.values())) is not self:
+        if present is self.session or not self._is_innermost():
             return True
         if present is not None:
             raise TypeError("request.state.session was assigned something else than None")
         return False
+
+    def _is_innermost(self) -> bool:
+        return next(reversed(self._registry.values())) is self
 
     def _is_outdated(self) -> bool:
         return self._presented is not None and self._presented.outdated

@@ -46,11 +46,12 @@ class RequiredSession(SecurityBase):
     def __init__(self, *keys: str, name: str = "connect.sid") -> None:
         self.keys = keys
         self.name = name
-        self.scheme_name = "session"
+        self.scheme_name = name
         self.model = APIKey.model_validate({"in": APIKeyIn.cookie, "name": name})
 
     async def __call__(self, connection: HTTPConnection) -> Session:
-        session = await exchange_of(connection, self.name).load()
-        if session.is_new or not all(key in session for key in self.keys):
+        exchange = exchange_of(connection, self.name)
+        session = await exchange.load()
+        if not exchange.came or not all(session._has_kept(key) for key in self.keys):
             raise HTTPException(401, "Not authenticated", headers={"WWW-Authenticate": "APIKey"})
         return session

@@ -1,7 +1,7 @@
 """Before-images: what a session value was, kept so that a change can be told by value.
 
-A scalar is its own image. A container may be changed in place later on, so its image is its JSON text, in a 1-tuple
-that no session value can be confused with.
+A scalar is its own image. A container may be changed in place later on, so its image is an encoding of it (MessagePack,
+the cheapest there is), in a 1-tuple that no session value can be confused with.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ import math
 from types import NoneType
 from typing import Any, Final
 
+import msgspec
+
 from asgi_session.json_text import Unserializable, dumps, loads
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 
 
 class _Absent:
@@ -32,6 +37,14 @@ def image(value: object) -> object:
     if value is ABSENT or value.__class__ in SCALARS:
         return value
     try:
+        return (_encode(value),)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        return _exact_image(value)
+
+
+def _exact_image(value: object) -> object:
+    """The image of what MessagePack can't hold: large integers, lone surrogates, unknown types."""
+    try:
         return (dumps(value),)
     except Unserializable:
         return _NEVER_THE_SAME
@@ -46,7 +59,10 @@ def value_of(before: object) -> Any:
     """The value that an image shows; None for an absent one."""
     if before is ABSENT:
         return None
-    return loads(before[0]) if isinstance(before, tuple) else before
+    if not isinstance(before, tuple):
+        return before
+    encoded = before[0]
+    return loads(encoded) if isinstance(encoded, str) else _decode(encoded)
 
 
 def adopt(old: Any, new: Any) -> Any:

@@ -49,7 +49,7 @@ def write(data: dict[str, Any], age: float | None, expires: float | None, attrib
         f'{{"{COOKIE}":{{"originalMaxAge":{_milliseconds(age)}{attributes.stored_front}'
         f',"expires":{_iso(expires)}{attributes.stored_back}}}'
     )
-    plain = dict.copy(data)  # a Session would note that its values are handed out
+    plain = dict(dict.items(data))  # not data.copy(): a session would note that its values are handed out
     return f"{front},{_dump(plain)[1:]}" if plain else f"{front}}}"
 
 

@@ -190,7 +190,7 @@ class Session(dict[str, Any]):
         return value + by
 
     async def save(self) -> None:
-        """Commit now instead of when the response starts.
+        """Commit now instead of when the response starts. What a failing response must not undo is saved like this.
 
         Raises:
             SessionNotFound: the session was destroyed elsewhere; nothing was written.
@@ -415,6 +415,11 @@ class Session(dict[str, Any]):
             changed.append(FLASH)
         return changed
 
+    def _has_kept(self, key: str) -> bool:
+        """Whether a key that is there was there before this request."""
+        self.accessed = True
+        return dict.__contains__(self, key) and self._before.get(key) is not ABSENT
+
     def _begin_commit(self) -> Draft:
         """Take note of nothing as yet: what is changed from here on belongs to the next commit."""
         draft = Draft(
@@ -444,6 +449,8 @@ class Session(dict[str, Any]):
     def _rebase(self, theirs: dict[str, Any]) -> None:
         """Make this request's changes changes to `theirs`, the state that is stored now."""
         changed = self._changed_keys()
+        if self._flash_log and FLASH not in changed:  # somebody else may have done the same, and undone it since
+            changed.append(FLASH)
         images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
         merged = {key: adopt(dict.get(self, key), value) for key, value in theirs.items() if key not in changed}
         mine: dict[str, Any] = {}

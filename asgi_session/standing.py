@@ -26,6 +26,7 @@ class Standing:
 
     __slots__ = (
         "blind",
+        "came",
         "created",
         "headers_gone",
         "held_data",
@@ -51,6 +52,8 @@ class Standing:
         """Whether it holds more than a cookie."""
         self.owed = CookieAction.NOTHING
         """What the client is to be told about its cookie."""
+        self.came = False
+        """Whether a stored session came with the request."""
         self.created = False
         """Whether this request stored it under an id that nobody else has yet."""
         self.wrote = False
