@@ -33,7 +33,7 @@ class Commit:
         saving: the handler asked for it, so that nothing may be dropped in silence.
     """
 
-    __slots__ = ("_hold", "_outdated", "_presented", "_saving", "_session", "_standing", "_store")
+    __slots__ = ("_changes", "_hold", "_outdated", "_presented", "_saving", "_session", "_standing", "_store")
 
     def __init__(self, standing: Standing, hold: Hold, *, presented: bool, outdated: bool, saving: bool) -> None:
         self._standing = standing
@@ -43,6 +43,7 @@ class Commit:
         self._presented = presented
         self._outdated = outdated
         self._saving = saving
+        self._changes: dict[str, object] = {}
 
     async def run(self) -> None:
         """Decide and carry out, until nobody else is faster.
@@ -85,7 +86,8 @@ class Commit:
         stored = standing.sid is not None
         renewed = session._renewal is not None
         in_time = not standing.headers_gone
-        changed = cookie.assigned or bool(session._before and session._changed_keys())
+        self._changes = session._changes() if session._before else {}
+        changed = cookie.assigned or bool(self._changes)
         plan = decide(
             stored=stored,
             presented=self._presented,
@@ -153,8 +155,8 @@ class Commit:
         if done and owes and plan.cookie is not CookieAction.NOTHING:
             self._standing.owed = plan.cookie
         if plan.undeliverable:  # it was said; what is not stored now never will be
-            self._session._begin_commit()
             self._session._renewal = None
+            self._session._begin_commit(self._changes)
         return done
 
     def _record(self) -> Record:
@@ -167,7 +169,7 @@ class Commit:
     async def _replace(self) -> bool:
         standing, record = self._standing, self._record()
         assert standing.sid is not None
-        draft = self._session._begin_commit()
+        draft = self._session._begin_commit(self._changes)
         done: bool = False
         try:
             done = await standing.call(
@@ -182,7 +184,7 @@ class Commit:
 
     async def _create(self) -> None:
         record = self._record()
-        draft = self._session._begin_commit()
+        draft = self._session._begin_commit(self._changes)
         try:
             sid = await self._store_new(record)
         except BaseException:
@@ -198,7 +200,7 @@ class Commit:
         """
         standing, session, record = self._standing, self._session, self._record()
         expected = standing.record if session._renewal == "keep" else None
-        draft = session._begin_commit()
+        draft = session._begin_commit(self._changes)
         done = False
         try:
             sid = await self._store_new(record)
@@ -236,7 +238,7 @@ class Commit:
         standing.written(sid, record.payload, record.expires)
         standing.created = True
         standing.over = False
-        session._is_new = False
+        session._is_new = session._asked = False
         session._renewal = None
 
     async def _touch(self) -> bool:
@@ -276,7 +278,7 @@ class Commit:
     async def _discard(self) -> bool:
         """Delete a session that this request made empty; what comes next is a new one."""
         standing, session = self._standing, self._session
-        draft = session._begin_commit()
+        draft = session._begin_commit(self._changes)
         done: bool = False
         try:
             done = await standing.call(self._store.destroy, standing.sid, expected=standing.record, hold=self._hold)

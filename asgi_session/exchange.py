@@ -18,6 +18,7 @@ from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
 from asgi_session.patience import Hold, answers_at_once
 from asgi_session.payload import Stored
+from asgi_session.request_cookie import cookie_values
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import Settings, logger
@@ -31,17 +32,21 @@ REGISTRY = "asgi_session"
 class Exchange(Standing):
     """What the middleware does for a request, and a session asks of it."""
 
-    __slots__ = ("_claims", "_presented", "_registry", "_saving", "_state", "_stored_cookie")
+    _presented: Presented | None = None
+    _stored_cookie: object = None
+    _claims: Claims | None = None
+    _saving: asyncio.Lock | None = None
 
-    def __init__(self, settings: Settings, scope: Scope, presented: Presented | None) -> None:
-        super().__init__(settings, scope)
-        self._presented = presented
-        self._registry: dict[str, Exchange] = scope.setdefault(REGISTRY, {})
+    def __init__(self, settings: Settings, scope: Scope) -> None:
+        self.settings = settings
+        self.scope = scope
+        if REGISTRY not in scope:
+            scope[REGISTRY] = {}
+        self._registry: dict[str, Exchange] = scope[REGISTRY]
         self._registry[settings.name] = self
-        self._state: dict[str, Any] = scope.setdefault("state", {})
-        self._stored_cookie: object = None
-        self._claims: Claims | None = None
-        self._saving: asyncio.Lock | None = None
+        if "state" not in scope:
+            scope["state"] = {}
+        self._state: dict[str, Any] = scope["state"]
 
     # Loading
 
@@ -54,6 +59,7 @@ class Exchange(Standing):
         if self.session is not None:
             return self.session
         stored = None
+        self._presented = self._find_presented()
         if self._presented is not None:
             try:
                 stored = await self.fetch(self._presented.sid)
@@ -62,13 +68,23 @@ class Exchange(Standing):
                     raise
                 report(error)
                 self.blind = True
-        return self.session or self._begin(stored)  # another task of this request may have been faster
+        if self.session is not None:  # another task of this request was faster
+            return self.session
+        return self._begin(stored)
 
-    def load_at_once(self) -> bool:
-        """Begin a new session where no stored one can have come; False where `load` has to look."""
-        if self._presented is None:
-            self._begin(None)
-        return self._presented is None
+    def begin_without_cookie(self) -> bool:
+        """Begin a new session, without suspending, where the request has no cookie of our name."""
+        if cookie_values(self.scope["headers"], self.settings.wire_name):
+            return False
+        self._begin(None)
+        return True
+
+    def _find_presented(self) -> Presented | None:
+        for value in cookie_values(self.scope["headers"], self.settings.wire_name):
+            presented = self.settings.signer.unsign(value)
+            if presented is not None:
+                return presented
+        return None
 
     def _begin(self, stored: Stored | None) -> Session:
         if stored is None:
@@ -147,24 +163,32 @@ class Exchange(Standing):
             hold.release()
 
     def has_work(self) -> bool:
-        """Whether a commit would do anything."""
-        return self.session is not None and (
-            self.has_changes()
+        """Whether a commit may have something to do."""
+        session = self.session
+        return session is not None and (
+            session._may_be_dirty()
             or self.settings.decides_always
             or self.owed is not CookieAction.NOTHING
+            or self._was_emptied_or_taken_off(session)
             or (self.sid is not None and (self._is_outdated() or self._is_due()))
         )
 
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
         session = self.session
-        if session is None:
-            return False
-        if self._state.get("session") is not session and self._is_innermost():
-            return True
-        if self.held_data and not dict.__len__(session):  # a claim emptied it
-            return True
-        return bool(session._before or session._asked or session._cookie is not None) and session._is_dirty()
+        return session is not None and (session._is_dirty() or self._was_emptied_or_taken_off(session))
+
+    def _was_emptied_or_taken_off(self, session: Session) -> bool:
+        """Changes that leave no note in the session: a claim of all it held; ``request.state.session = None``."""
+        return (self.held_data and not dict.__len__(session)) or (
+            self._state.get("session") is not session and self._is_innermost()
+        )
+
+    def end(self) -> None:
+        """The request is over: let go of everything that leads back here, so that no garbage waits for a collector."""
+        if self.session is not None:
+            self.session._owner = None
+        self.scope = self._state = self._registry = {}
 
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""

@@ -52,6 +52,7 @@ class RequiredSession(SecurityBase):
     async def __call__(self, connection: HTTPConnection) -> Session:
         exchange = exchange_of(connection, self.name)
         session = await exchange.load()
+        session.mark_accessed()
         if not exchange.came or not all(session._has_kept(key) for key in self.keys):
             raise HTTPException(401, "Not authenticated", headers={"WWW-Authenticate": "APIKey"})
         return session

@@ -11,11 +11,10 @@ from starlette.websockets import WebSocketDisconnect
 from asgi_session.cookie import Cookie
 from asgi_session.exceptions import SessionConflict, SessionNotLoaded, StoreError
 from asgi_session.exchange import REGISTRY, Exchange
-from asgi_session.request_cookie import cookie_values, path_matches
+from asgi_session.request_cookie import path_matches
 from asgi_session.response import Response
 from asgi_session.session import Session
 from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset
-from asgi_session.signing import Presented
 from asgi_session.stores.base import Store
 from asgi_session.stores.memory import MemoryStore
 
@@ -94,10 +93,10 @@ class SessionMiddleware:
         ):
             await self.app(scope, receive, send)
             return
-        exchange = Exchange(settings, scope, self._presented(scope))
+        exchange = Exchange(settings, scope)
         response = Response(exchange, send)
         try:
-            if settings.autoload and not exchange.load_at_once():
+            if settings.autoload and not exchange.begin_without_cookie():
                 await exchange.load()
             await self.app(scope, receive, response.send)
         except WebSocketDisconnect:  # the client hung up, which is a normal end
@@ -112,13 +111,8 @@ class SessionMiddleware:
         else:
             if exchange.has_changes():
                 await response.commit_late()
-
-    def _presented(self, scope: Scope) -> Presented | None:
-        for value in cookie_values(scope["headers"], self._settings.wire_name):
-            presented = self._settings.signer.unsign(value)
-            if presented is not None:
-                return presented
-        return None
+        finally:
+            exchange.end()
 
 
 async def load_session(connection: HTTPConnection) -> Session:

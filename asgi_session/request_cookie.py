@@ -12,7 +12,7 @@ def cookie_values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[b
     Names are compared to the letter. Blanks around name and value go, quotes stay: the value is taken as it is
     (RFC 6265, 5.4 sends back what it got).
     """
-    values = []
+    values: list[bytes] = []
     for header, content in headers:
         if header == b"cookie" and name in content:
             for pair in content.split(b";"):

@@ -33,7 +33,7 @@ class Response:
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the server's own awaitable where there is nothing to do."""
         kind = message["type"]
-        if kind in _STARTS and not self._exchange.headers_gone and message.get("status", 200) >= 200:
+        if not self._exchange.headers_gone and kind in _STARTS and message.get("status", 200) >= 200:
             return self._start(message)
         if self._replaced:
             return _nothing()
@@ -54,7 +54,7 @@ class Response:
             return
         set_cookie = None if closing else exchange.set_cookie_header()
         vary = not closing and exchange.session is not None and exchange.session.accessed
-        if set_cookie is not None or vary:
+        if vary or set_cookie is not None:
             message = with_session_headers(message, set_cookie=set_cookie, vary=vary)
         exchange.headers_gone = True
         self._accepted = kind == "websocket.accept"

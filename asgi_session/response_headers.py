@@ -23,13 +23,15 @@ def with_session_headers(message: Message, *, set_cookie: str | None, vary: bool
 
 
 def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:
-    places = [index for index, (name, _) in enumerate(headers) if name.lower() == b"vary"]
-    fields = {field.strip().lower() for index in places for field in headers[index][1].split(b",")}
-    if fields & {b"cookie", b"*"}:
-        return
-    for index in places:
-        name, value = headers[index]
-        if value.strip():
-            headers[index] = (name, value + b", Cookie")
-            return
-    headers.append((b"vary", b"Cookie"))
+    place = None
+    for index, (name, value) in enumerate(headers):
+        if name.lower() == b"vary":
+            if {field.strip().lower() for field in value.split(b",")} & {b"cookie", b"*"}:
+                return
+            if place is None and value.strip():
+                place = index
+    if place is None:
+        headers.append((b"vary", b"Cookie"))
+    else:
+        name, value = headers[place]
+        headers[place] = (name, value + b", Cookie")

@@ -266,8 +266,7 @@ class Session(dict[str, Any]):
 
     def copy(self) -> dict[str, Any]:
         """The data as a plain dict."""
-        self._hand_out_all()
-        return dict.copy(self)
+        return dict(self.items())
 
     def __or__(self, other: Any) -> Any:
         self._hand_out_all()
@@ -397,37 +396,44 @@ class Session(dict[str, Any]):
     def _age_assigned(self) -> bool:
         return self._cookie is not None and self._cookie.assigned
 
+    def _may_be_dirty(self) -> bool:
+        """False where nothing can have been done; True where it has to be looked at."""
+        return bool(self._before) or self._asked or self._cookie is not None
+
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
-        return bool(
-            self._destroyed
-            or self._renewal
-            or self._forced
-            or self._touched
-            or self._age_assigned()
-            or (self._before and self._changed_keys())
-        )
+        return self._may_be_dirty() and bool(self._asked or self._age_assigned() or (self._before and self._changes()))
 
-    def _changed_keys(self) -> list[str]:
-        """The keys whose value is another than before, and the queue if a message went and its like came."""
-        changed = [key for key, before in self._before.items() if not same(before, image(dict.get(self, key, ABSENT)))]
-        if self._flash_log and FLASH not in changed and any(c.taken and c.added for c in self._flash_log.values()):
-            changed.append(FLASH)
-        return changed
+    def _changes(self) -> dict[str, object]:
+        """The keys whose value is another than before, with the image of what it is now.
+
+        The flash queue counts as changed where a message went and its like came.
+        """
+        changes = {}
+        for key, before in self._before.items():
+            now = image(dict.get(self, key, ABSENT))
+            if not same(before, now):
+                changes[key] = now
+        if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
+            changes[FLASH] = self._before[FLASH]
+        return changes
 
     def _has_kept(self, key: str) -> bool:
         """Whether a key that is there was there before this request."""
         self.accessed = True
         return dict.__contains__(self, key) and self._before.get(key) is not ABSENT
 
-    def _begin_commit(self) -> Draft:
-        """Take note of nothing as yet: what is changed from here on belongs to the next commit."""
+    def _begin_commit(self, changes: dict[str, object]) -> Draft:
+        """Take note of nothing as yet: what is changed from here on belongs to the next commit.
+
+        Args:
+            changes: as `_changes` told just now.
+        """
         draft = Draft(
             self._before, self._increments, self._flash_log, self._forced, self._touched, self._age_assigned()
         )
-        self._start_over(
-            {key: now for key in self._before if isinstance(now := image(dict.get(self, key, ABSENT)), tuple)}
-        )
+        now = {**self._before, **changes}
+        self._start_over({key: is_now for key, is_now in now.items() if isinstance(is_now, tuple)})
         return draft
 
     def _undo_commit(self, draft: Draft) -> None:
@@ -448,9 +454,9 @@ class Session(dict[str, Any]):
 
     def _rebase(self, theirs: dict[str, Any]) -> None:
         """Make this request's changes changes to `theirs`, the state that is stored now."""
-        changed = self._changed_keys()
-        if self._flash_log and FLASH not in changed:  # somebody else may have done the same, and undone it since
-            changed.append(FLASH)
+        changed = self._changes()
+        if self._flash_log:  # somebody else may have done the same, and undone it since
+            changed[FLASH] = ABSENT
         images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
         merged = {key: adopt(dict.get(self, key), value) for key, value in theirs.items() if key not in changed}
         mine: dict[str, Any] = {}
@@ -485,6 +491,7 @@ class Session(dict[str, Any]):
         self._id = None
         self._renewal = None
         self._is_new = True
+        self._asked = self._destroyed
 
     def _forget(self) -> None:
         dict.clear(self)
@@ -502,7 +509,7 @@ class Session(dict[str, Any]):
 
     def _request(self) -> Owner:
         if self._owner is None:
-            raise SessionError("this session belongs to no request")
+            raise SessionError("this session belongs to no request, or its request is over")
         return self._owner
 
     def _refuse_if_destroyed(self) -> None:

@@ -21,6 +21,7 @@ MAX_VALUE = 4096
 """Bytes of the longest cookie value that is looked at, the limit that browsers set (RFC 6265bis, 5.6)."""
 
 _UNRESERVED = "-_.!~*'()"  # what encodeURIComponent leaves as it is, besides letters and digits
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -70,39 +71,33 @@ class CookieSigner:
     def sign(self, sid: str) -> str:
         """The cookie value for an id, as it stands in a Set-Cookie header."""
         signature = self._signers[0].get_signature(sid).decode("ascii")
-        return f"s%3A{quote(sid, safe=_UNRESERVED)}.{signature.replace('/', '%2F').replace('+', '%2B')}"
+        spelled = sid if _PLAIN(sid) else quote(sid, safe=_UNRESERVED)
+        return f"s%3A{spelled}.{signature.replace('/', '%2F').replace('+', '%2B')}"
 
     def unsign(self, value: bytes) -> Presented | None:
         """The id in a cookie value as it stood in a Cookie header; None for anything that `sign` can't have made."""
-        if len(value) > MAX_VALUE:
+        if len(value) > MAX_VALUE or not value.isascii():
             return None
-        parts = _split(value)
-        if parts is None:
+        front, _, signature = value.rpartition(b".")
+        sid = front[4:]
+        if b"%" in signature:
+            signature = signature.replace(b"%2F", b"/").replace(b"%2B", b"+")
+        if front[:4] != b"s%3A" or b"%" in sid or b"%" in signature:  # not spelled as we do: decode by the rules
+            sid, signature = _decoded(value)
+        if not sid or b"\0" in sid:
             return None
-        sid, signature = parts
         for signer in self._signers:
-            if signer.verify_signature(sid, signature):
+            if hmac.compare_digest(signature, signer.get_signature(sid)):
                 return Presented(sid.decode("utf-8"), signer is not self._signers[0])
         return None
 
 
-def _split(value: bytes) -> tuple[bytes, bytes] | None:
-    """Percent-decoded id and signature of a cookie value that has the right form."""
-    sid, _, signature = value[4:].rpartition(b".")
-    signature = signature.replace(b"%2F", b"/").replace(b"%2B", b"+")
-    if (
-        value[:4] != b"s%3A" or b"%" in sid or b"%" in signature
-    ):  # not spelled as Express and we do: decode by the rules
-        if _BROKEN_ESCAPE.search(value):
-            return None
-        decoded = unquote_to_bytes(value)
-        if decoded[:2] != b"s:":
-            return None
-        sid, _, signature = decoded[2:].rpartition(b".")
-        try:
-            sid.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
-    if not sid or b"\0" in sid or not value.isascii():
-        return None
-    return sid, signature
+def _decoded(value: bytes) -> tuple[bytes, bytes]:
+    """Percent-decoded id and signature; an empty id where the value has not the right form."""
+    decoded = b"" if _BROKEN_ESCAPE.search(value) else unquote_to_bytes(value)
+    sid, _, signature = decoded[2:].rpartition(b".")
+    try:
+        sid.decode("utf-8")
+    except UnicodeDecodeError:
+        return b"", b""
+    return (sid, signature) if decoded[:2] == b"s:" else (b"", b"")

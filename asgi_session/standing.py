@@ -6,6 +6,7 @@ A leaf that commit, claims and loading share: it takes no decision.
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.types import Scope
@@ -24,46 +25,29 @@ from asgi_session.stores.base import Record, Store
 class Standing:
     """The session of one request, and what is known to be stored of it."""
 
-    __slots__ = (
-        "blind",
-        "came",
-        "created",
-        "headers_gone",
-        "held_data",
-        "over",
-        "owed",
-        "record",
-        "scope",
-        "session",
-        "settings",
-        "sid",
-        "wrote",
-    )
-
-    def __init__(self, settings: Settings, scope: Scope) -> None:
-        self.settings = settings
-        self.scope = scope
-        self.session: Session | None = None
-        self.sid: str | None = None
-        """The id under which a record is known to be stored."""
-        self.record: Record | None = None
-        """That record as it was last seen or written."""
-        self.held_data = False
-        """Whether it holds more than a cookie."""
-        self.owed = CookieAction.NOTHING
-        """What the client is to be told about its cookie."""
-        self.came = False
-        """Whether a stored session came with the request."""
-        self.created = False
-        """Whether this request stored it under an id that nobody else has yet."""
-        self.wrote = False
-        """Whether this request wrote to it."""
-        self.over = False
-        """Whether it ended: destroyed here or elsewhere, or expired."""
-        self.blind = False
-        """Whether the store failed when it was to be loaded: then nothing is written."""
-        self.headers_gone = False
-        """Whether it is too late for a cookie."""
+    settings: Settings
+    scope: Scope
+    session: Session | None = None
+    sid: str | None = None
+    """The id under which a record is known to be stored."""
+    record: Record | None = None
+    """That record as it was last seen or written."""
+    held_data = False
+    """Whether it holds more than a cookie."""
+    owed = CookieAction.NOTHING
+    """What the client is to be told about its cookie."""
+    came = False
+    """Whether a stored session came with the request."""
+    created = False
+    """Whether this request stored it under an id that nobody else has yet."""
+    wrote = False
+    """Whether this request wrote to it."""
+    over = False
+    """Whether it ended: destroyed here or elsewhere, or expired."""
+    blind = False
+    """Whether the store failed when it was to be loaded: then nothing is written."""
+    headers_gone = False
+    """Whether it is too late for a cookie."""
 
     @property
     def loaded(self) -> Session:
@@ -71,13 +55,13 @@ class Standing:
         assert self.session is not None
         return self.session
 
-    async def call(self, method: Any, *args: Any, hold: Hold | None = None, **kwargs: Any) -> Any:
+    def call(self, method: Any, *args: Any, hold: Hold | None = None, **kwargs: Any) -> Awaitable[Any]:
         """Call a method of the store under the deadline."""
-        return await call_store(method, *args, timeout=self.settings.store_timeout, hold=hold, **kwargs)
+        return call_store(method, *args, timeout=self.settings.store_timeout, hold=hold, **kwargs)
 
     async def fetch(self, sid: str, hold: Hold | None = None) -> Stored | None:
         """Read a record and remember it; None where it is missing or unreadable."""
-        record = await self.call(self.settings.store.get, sid, hold=hold)
+        record: Record | None = await self.call(self.settings.store.get, sid, hold=hold)
         if record is None:
             return None
         stored = payload.read(record.payload)
@@ -123,7 +107,7 @@ class Standing:
     def gone(self, *, dropped: bool = False) -> None:
         """The session ended while this request was at work: nothing of it is written, and no cookie is sent."""
         session = self.loaded
-        if dropped or session._destroyed or session._age_assigned() or session._changed_keys():
+        if dropped or session._destroyed or session._age_assigned() or session._changes():
             logger.warning("Changes to a session were dropped: it was destroyed, was given a new id or has expired.")
         self.forget_record()
         self.over = True

@@ -29,6 +29,17 @@ _FARTHEST = 2.0**31  # seconds after which even an immortal record is looked at
 _SLACK = 64  # leftovers that are not worth tidying up
 
 
+class _Held(Record):
+    """A record that remembers the form in which it was held."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, payload: str, expires: float, held: bytes) -> None:
+        self.payload = payload
+        self.expires = expires
+        self.held = held
+
+
 class MemoryStore(Store):
     """Keeps records in a dict. No method ever suspends, so each is one step on the event loop; not for several threads.
 
@@ -82,7 +93,7 @@ class MemoryStore(Store):
             self._by_use.move_to_end(sid)
         opening, common = self._commons[number]
         text = b"".join((opening, held[_BODY:cut], common, held[cut:]))
-        return Record(text.decode("utf-8", "surrogatepass"), expires)
+        return _Held(text.decode("utf-8", "surrogatepass"), expires, held)
 
     @never_suspends
     async def create(self, sid: str, record: Record) -> bool:
@@ -104,7 +115,7 @@ class MemoryStore(Store):
     async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
         now = time.time()
         held = self._find(sid, now)
-        if held is None or self._payload(held) != expected.payload:
+        if held is None or not self._is(held, expected):
             return False
         expires = self._expiry(record.expires, now)
         self._put(sid, self._pack(record.payload, expires), held, now)
@@ -124,7 +135,7 @@ class MemoryStore(Store):
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
         now = time.time()
         held = self._find(sid, now)
-        if held is None or (expected is not None and self._payload(held) != expected.payload):
+        if held is None or (expected is not None and not self._is(held, expected)):
             return False
         self._forget(sid, now)
         return True
@@ -200,6 +211,10 @@ class MemoryStore(Store):
             number = self._common_numbers[common] = len(self._commons)
             self._commons.append((_OPENING, common))
         return number
+
+    def _is(self, held: bytes, expected: Record) -> bool:
+        """Whether this is what was expected: the very thing that `get` showed, or one with the same payload."""
+        return (isinstance(expected, _Held) and expected.held is held) or self._payload(held) == expected.payload
 
     def _payload(self, held: bytes) -> str:
         _, number, cut = _unpack_head(held)

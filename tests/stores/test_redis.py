@@ -447,7 +447,7 @@ async def test_an_id_that_is_not_utf8_is_not_listed(plain: RedisStore, raw: Any,
 def retrying(driver: Any, port: int, **options: Any) -> Any:
     """A client that is set to send again when a connection breaks, at once."""
     if driver is redis.asyncio.Redis:
-        return driver(port=port, retry=Retry(NoBackoff(), 3), **options)
+        return driver(port=port, retry=Retry(NoBackoff(), 3), retry_on_error=[redis.ConnectionError], **options)
     patient = valkey.asyncio.retry.Retry(valkey.backoff.NoBackoff(), 3)
     return driver(port=port, retry=patient, retry_on_error=[valkey.ConnectionError], **options)
 
@@ -527,12 +527,24 @@ async def test_300_calls_at_once_wait_for_the_default_pool(store: RedisStore) ->
     assert all(found)
 
 
-async def test_300_calls_at_once_wait_for_a_small_pool(driver: Any, valkey_server: Server, redis_prefix: str) -> None:
+async def test_300_calls_at_once_take_turns_in_a_small_pool(
+    driver: Any, valkey_server: Server, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asgi_session.stores.redis._RECHECK", 3600)  # nobody finds the pool empty and has to ask again
     async with driver(port=valkey_server.port, max_connections=3) as client:
         store = RedisStore(client, prefix=redis_prefix)
         await asyncio.gather(*(store.create(str(n), Record(str(n), soon())) for n in range(300)))
         found = await asyncio.gather(*(store.get(str(n)) for n in range(300)))
     assert [record.payload for record in found if record] == [str(n) for n in range(300)]
+
+
+async def test_300_calls_at_once_open_100_connections_of_an_unlimited_pool() -> None:
+    with redis_process(valkey_binary()) as server:
+        unlimited: Any = valkey.asyncio.Valkey(port=server.port)
+        async with unlimited, redis.asyncio.Redis(port=server.port, max_connections=1) as raw:
+            store = RedisStore(unlimited)
+            await asyncio.gather(*(store.get("a") for _ in range(300)))
+            assert await connections(raw) == 100
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
