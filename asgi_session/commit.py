@@ -86,7 +86,7 @@ class Commit:
         stored = standing.sid is not None
         renewed = session._renewal is not None
         in_time = not standing.headers_gone
-        self._changes = session._changes() if session._before else {}
+        self._changes = session._changes(thorough=True) if session._before else {}
         changed = cookie.assigned or bool(self._changes)
         plan = decide(
             stored=stored,

@@ -34,7 +34,7 @@ class Exchange(Standing):
 
     _presented: Presented | None = None
     _stored_cookie: object = None
-    _claims: Claims | None = None
+    claims: Claims | None = None
     _saving: asyncio.Lock | None = None
 
     def __init__(self, settings: Settings, scope: Scope) -> None:
@@ -126,12 +126,12 @@ class Exchange(Standing):
         self.loaded._reset(sid, stored.data)
 
     async def claim(self, category: str | None) -> Queue:
-        if self._claims is None:
-            self._claims = Claims(self)
+        if self.claims is None:
+            self.claims = Claims(self)
         hold = Hold()
         try:
             async with self._lock():
-                return await self._claims.claim(category, hold)
+                return await self.claims.claim(category, hold)
         finally:
             hold.release()
 
@@ -192,10 +192,10 @@ class Exchange(Standing):
 
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
-        if self._claims is not None:
+        if self.claims is not None:
             hold = Hold()
             try:
-                await self._claims.give_back(hold)
+                await self.claims.give_back(hold)
             finally:
                 hold.release()
 

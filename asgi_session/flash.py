@@ -125,5 +125,5 @@ def _formatted(message: Any, args: tuple[Any, ...]) -> Any:
     named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
     try:
         return message % (named or args)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         raise TypeError("the flash message does not fit its arguments") from None

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 MAX_DEPTH = 256
-"""Levels of nesting that are written. Deeper text might not be readable again on a deeper call stack."""
+"""Levels of nesting that are written and read. Deeper text might not be readable again on a deeper call stack."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -41,7 +41,7 @@ def dumps(value: object) -> str:
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
         faithful = False
     text = encoded.decode("utf-8") if faithful else _exactly(value)
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(text, value):
+    if _may_be_too_deep(text) and _depth(value) > MAX_DEPTH:
         raise Unserializable("is nested too deeply")
     return text
 
@@ -63,8 +63,10 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
-def _is_too_deep(text: str, value: object) -> bool:
-    """Whether there are more than `MAX_DEPTH` levels: peel the text's brackets, and count only if that is not clear."""
+def _may_be_too_deep(text: str) -> bool:
+    """False where the text's brackets show that there are at most `MAX_DEPTH` levels; True where one has to count."""
+    if len(text) <= 2 * MAX_DEPTH or text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
     brackets = text.encode("utf-8", "surrogatepass").translate(None, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH // 2):  # a round may peel two levels
         rest = brackets.replace(b"[]", b"").replace(b"{}", b"")
@@ -73,7 +75,7 @@ def _is_too_deep(text: str, value: object) -> bool:
         if len(rest) == len(brackets):  # brackets in strings
             break
         brackets = rest
-    return _depth(value) > MAX_DEPTH
+    return True
 
 
 def _depth(value: object) -> int:
@@ -96,11 +98,14 @@ def loads(text: str) -> Any:
         ValueError: where it is not JSON, or is nested too deeply to be read.
     """
     try:
-        return _fast_decode(text)
+        value = _fast_decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except (ValueError, msgspec.MsgspecError):
-        return _exactly_read(text)
+        value = _exactly_read(text)
+    if _may_be_too_deep(text) and _depth(value) > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    return value
 
 
 def _exactly_read(text: str) -> Any:

@@ -59,7 +59,7 @@ def _dump(data: dict[str, Any]) -> str:
     except Unserializable:
         for key, value in data.items():
             try:
-                dumps(value)
+                dumps({key: value})
             except Unserializable as error:
                 raise SessionSerializationError(f"session key {key!r}: {error}") from None
         raise SessionSerializationError("the session is nested too deeply") from None

@@ -17,7 +17,7 @@ from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
 from asgi_session.exceptions import SessionDestroyed, SessionError
 from asgi_session.flash_queue import FLASH, Drain, Log, Queue
-from asgi_session.images import ABSENT, SCALARS, adopt, image, same, value_of
+from asgi_session.images import ABSENT, SCALARS, adopt, image, same, shows_json, value_of
 from asgi_session.payload import COOKIE
 from asgi_session.session_cookie import SessionCookie
 
@@ -404,15 +404,19 @@ class Session(dict[str, Any]):
         """Whether the handler did anything that a commit has to carry out."""
         return self._may_be_dirty() and bool(self._asked or self._age_assigned() or (self._before and self._changes()))
 
-    def _changes(self) -> dict[str, object]:
+    def _changes(self, *, thorough: bool = False) -> dict[str, object]:
         """The keys whose value is another than before, with the image of what it is now.
 
         The flash queue counts as changed where a message went and its like came.
+
+        Args:
+            thorough: find the set, too, that took the place of a list with the same items, so that it can be refused.
         """
         changes = {}
         for key, before in self._before.items():
-            now = image(dict.get(self, key, ABSENT))
-            if not same(before, now):
+            value = dict.get(self, key, ABSENT)
+            now = image(value)
+            if not same(before, now) or (thorough and not shows_json(now, value)):
                 changes[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
             changes[FLASH] = self._before[FLASH]
