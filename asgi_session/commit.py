@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from asgi_session import payload
-from asgi_session.decision import NO_PLAN, CookieAction, Plan, StoreAction, decide, is_due
+from asgi_session.decision import NO_PLAN, CookieAction, Plan, StoreAction, decide
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
 from asgi_session.patience import Hold
 from asgi_session.settings import logger
@@ -29,7 +29,6 @@ class Commit:
         standing: the session and its place in the store.
         presented: the request's cookie named a session, stored or not.
         outdated: that cookie was signed by an old secret.
-        unset: the handler took the session off the request's state, and that means its end.
         saving: the handler asked for it, so that nothing may be dropped in silence.
     """
 
@@ -99,7 +98,7 @@ class Commit:
             changed=changed,
             forced=session._forced or (settings.resave and stored and in_time and not standing.wrote),
             touched=session._touched,
-            due=stored and in_time and not (changed or standing.created) and self._is_due(age),
+            due=stored and in_time and not (changed or standing.created) and standing.is_due(age),
             has_age=age is not None,
             age_assigned=cookie.assigned,
             outdated=self._outdated and in_time,
@@ -114,12 +113,6 @@ class Commit:
         if self._saving and plan.store is StoreAction.NOTHING and stored and not standing.wrote:
             return Plan(StoreAction.CONFIRM, plan.cookie)  # save() has to say where the session is gone
         return plan
-
-    def _is_due(self, age: float | None) -> bool:
-        standing = self._standing
-        expires = None if standing.record is None else standing.record.expires
-        life = standing.default_life() if age is None else age
-        return expires is not None and is_due(time.time(), life, expires, standing.settings.touch_after)
 
     def _say_undeliverable(self) -> None:
         if self._standing.headers_gone:
@@ -154,6 +147,7 @@ class Commit:
                 owes = await self._destroy()
         if done and owes and plan.cookie is not CookieAction.NOTHING:
             self._standing.owed = plan.cookie
+            self._standing.owed_expires = self._session._current_cookie().expires_at
         if plan.undeliverable:  # it was said; what is not stored now never will be
             self._session._renewal = None
             self._session._begin_commit(self._changes)
@@ -175,6 +169,9 @@ class Commit:
             done = await standing.call(
                 self._store.replace, standing.sid, record, expected=standing.record, hold=self._hold
             )
+        except StoreError:
+            standing.unsure = record.payload
+            raise
         finally:
             if not done:
                 self._session._undo_commit(draft)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from starlette.types import Scope
@@ -12,7 +11,7 @@ from asgi_session import payload
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
 from asgi_session.cookie import delete_cookie, set_cookie
-from asgi_session.decision import CookieAction, is_due
+from asgi_session.decision import CookieAction
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
@@ -32,6 +31,7 @@ REGISTRY = "asgi_session"
 class Exchange(Standing):
     """What the middleware does for a request, and a session asks of it."""
 
+    _values: list[bytes] | None = None
     _presented: Presented | None = None
     _stored_cookie: object = None
     claims: Claims | None = None
@@ -43,6 +43,7 @@ class Exchange(Standing):
         if REGISTRY not in scope:
             scope[REGISTRY] = {}
         self._registry: dict[str, Exchange] = scope[REGISTRY]
+        self._outer = next(reversed(self._registry.values())) if self._registry else None
         self._registry[settings.name] = self
         if "state" not in scope:
             scope["state"] = {}
@@ -59,10 +60,10 @@ class Exchange(Standing):
         if self.session is not None:
             return self.session
         stored = None
-        self._presented = self._find_presented()
-        if self._presented is not None:
+        self._presented = presented = self._find_presented()
+        if presented is not None:
             try:
-                stored = await self.fetch(self._presented.sid)
+                stored = await self.fetch(presented.sid)
             except StoreError as error:
                 if self.settings.on_store_error != "anonymous":
                     raise
@@ -74,13 +75,15 @@ class Exchange(Standing):
 
     def begin_without_cookie(self) -> bool:
         """Begin a new session, without suspending, where the request has no cookie of our name."""
-        if cookie_values(self.scope["headers"], self.settings.wire_name):
-            return False
-        self._begin(None)
-        return True
+        self._values = cookie_values(self.scope["headers"], self.settings.wire_name)
+        if not self._values:
+            self._begin(None)
+        return not self._values
 
     def _find_presented(self) -> Presented | None:
-        for value in cookie_values(self.scope["headers"], self.settings.wire_name):
+        if self._values is None:
+            self._values = cookie_values(self.scope["headers"], self.settings.wire_name)
+        for value in self._values:
             presented = self.settings.signer.unsign(value)
             if presented is not None:
                 return presented
@@ -93,9 +96,13 @@ class Exchange(Standing):
             self._stored_cookie = stored.cookie
             self.came = True
             session = Session(stored.data, self, self.sid)
-        self.session = self.scope["session"] = self._state["session"] = session
-        self._state["flash"] = Flash(session)
+        self.session = session
+        self._show(session)
         return session
+
+    def _show(self, session: Session) -> None:
+        self.scope["session"] = self._state["session"] = session
+        self._state["flash"] = Flash(session)
 
     # What a session asks of its request
 
@@ -170,7 +177,7 @@ class Exchange(Standing):
             or self.settings.decides_always
             or self.owed is not CookieAction.NOTHING
             or self._was_emptied_or_taken_off(session)
-            or (self.sid is not None and (self._is_outdated() or self._is_due()))
+            or (self.sid is not None and (self._is_outdated() or self.is_due(self._stored_age())))
         )
 
     def has_changes(self) -> bool:
@@ -188,7 +195,11 @@ class Exchange(Standing):
         """The request is over: let go of everything that leads back here, so that no garbage waits for a collector."""
         if self.session is not None:
             self.session._owner = None
+        del self._registry[self.settings.name]
+        if self._outer is not None and self._outer.session is not None:
+            self._outer._show(self._outer.session)
         self.scope = self._state = self._registry = {}
+        self._outer = None
 
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
@@ -209,9 +220,7 @@ class Exchange(Standing):
         name, attributes = self.settings.name, self.attributes()
         if self.owed is CookieAction.DELETE or self.sid is None:
             return delete_cookie(name, attributes)
-        return set_cookie(
-            name, self.settings.signer.sign(self.sid), attributes, self.loaded._current_cookie().expires_at
-        )
+        return set_cookie(name, self.settings.signer.sign(self.sid), attributes, self.owed_expires)
 
     def _is_attached(self) -> bool:
         """Whether ``request.state.session`` is still ours, as far as that is ours to say."""
@@ -225,15 +234,11 @@ class Exchange(Standing):
     def _is_innermost(self) -> bool:
         return next(reversed(self._registry.values())) is self
 
+    def _stored_age(self) -> float | None:
+        return payload.stored_age(self._stored_cookie, self.settings.cookie_for(self.scope))
+
     def _is_outdated(self) -> bool:
         return self._presented is not None and self._presented.outdated
-
-    def _is_due(self) -> bool:
-        assert self.record is not None
-        assert self.record.expires is not None
-        age = payload.stored_age(self._stored_cookie, self.settings.cookie_for(self.scope))
-        life = self.default_life() if age is None else age
-        return is_due(time.time(), life, self.record.expires, self.settings.touch_after)
 
     def _drop_blind_changes(self) -> None:
         session = self.loaded

@@ -72,7 +72,7 @@ async def call_store(
             try:
                 await asyncio.wait({call}, timeout=timeout)
             except asyncio.CancelledError:
-                _abandon(call)
+                _leave_to_itself(call, timeout)
                 raise
         if call.done() and not call.cancelled():
             return call.result()
@@ -91,6 +91,13 @@ def answers_at_once(method: Callable[..., object]) -> bool:
 
 async def _called(method: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
     return await method(*args, **kwargs)
+
+
+def _leave_to_itself(call: asyncio.Task[Any], timeout: float | None) -> None:
+    """Let a call that nobody waits for come to its end: cancelled midway, it would cost the driver a connection."""
+    call.add_done_callback(_ignore)
+    if timeout is not None:
+        asyncio.get_running_loop().call_later(timeout, call.cancel)
 
 
 def _abandon(call: asyncio.Task[Any]) -> None:

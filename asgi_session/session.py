@@ -480,6 +480,19 @@ class Session(dict[str, Any]):
         dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
         self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
 
+    def _adds_up(self) -> bool:
+        """Whether something is noted that would count twice if it were done twice."""
+        return bool(self._increments) or any(change.added for change in self._flash_log.values())
+
+    def _rebase_on_own(self, theirs: dict[str, Any]) -> None:
+        """What is stored turns out to be this request's own earlier write: only what was done since is a change."""
+        for key in self._increments:
+            mine: Any = dict.get(self, key)
+            stored: Any = theirs.get(key)
+            self._increments[key] = mine - stored if _is_number(mine) and _is_number(stored) else 0
+        self._before = {key: image(theirs.get(key, ABSENT)) for key in self._before}
+        self._flash_log = {}
+
     def _reset(self, sid: str, data: dict[str, Any]) -> None:
         """Take the stored state; nothing is pending."""
         self._forget()

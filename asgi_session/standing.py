@@ -13,7 +13,8 @@ from starlette.types import Scope
 
 from asgi_session import payload
 from asgi_session.cookie import Attributes
-from asgi_session.decision import CookieAction
+from asgi_session.decision import CookieAction, is_due
+from asgi_session.exceptions import StoreError
 from asgi_session.patience import Hold, call_store
 from asgi_session.payload import Stored
 from asgi_session.session import Session
@@ -36,12 +37,16 @@ class Standing:
     """Whether it holds more than a cookie."""
     owed = CookieAction.NOTHING
     """What the client is to be told about its cookie."""
+    owed_expires: float | None = None
+    """When the cookie owed to the client ends, as it was committed."""
     came = False
     """Whether a stored session came with the request."""
     created = False
     """Whether this request stored it under an id that nobody else has yet."""
     wrote = False
     """Whether this request wrote to it."""
+    unsure: str | None = None
+    """A payload of ours whose writing failed: it may have been written all the same."""
     over = False
     """Whether it ended: destroyed here or elsewhere, or expired."""
     blind = False
@@ -76,15 +81,42 @@ class Standing:
     async def refresh(self, hold: Hold) -> None:
         """Load what is stored now, and make this request's changes changes to that."""
         assert self.sid is not None
+        expected = self.record
         stored = await self.fetch(self.sid, hold)
         if stored is None:
             self.gone()
             return
         session = self.loaded
-        session._rebase(stored.data)
+        if self.unsure is None:
+            session._rebase(stored.data)
+        else:
+            self._find_out(stored, expected)
         if not session._age_assigned():
             cookie = self.stored_cookie(stored.cookie)
             session._current_cookie().take_age(cookie.original_max_age, cookie.expires_at)
+
+    def _find_out(self, stored: Stored, expected: Record | None) -> None:
+        """What became of a write that nobody acknowledged, so that it is not made twice.
+
+        Raises:
+            StoreError: somebody else wrote since, so that nobody can tell, and it would count twice.
+        """
+        assert self.record is not None
+        if self.record.payload == self.unsure:
+            self.loaded._rebase_on_own(stored.data)
+        elif (expected is None or self.record.payload != expected.payload) and self.loaded._adds_up():
+            raise StoreError("nobody can tell whether an earlier write of this session was made")
+        else:
+            self.loaded._rebase(stored.data)
+        self.unsure = None
+
+    def is_due(self, age: float | None) -> bool:
+        """Whether the record's life has to be extended; `age` is its full life, None the store's default."""
+        record = self.record
+        if record is None or record.expires is None:
+            return False
+        life = self.default_life() if age is None else age
+        return is_due(time.time(), life, record.expires, self.settings.touch_after)
 
     def stored_cookie(self, cookie: object) -> SessionCookie:
         """The cookie of the record last fetched: its age, and everything else from the template."""
@@ -98,6 +130,7 @@ class Standing:
         self.record = Record(text, expires or time.time() + self.default_life())
         self.held_data = bool(dict.__len__(self.loaded))
         self.wrote = True
+        self.unsure = None
 
     def forget_record(self) -> None:
         """Remember that nothing is stored any more."""
