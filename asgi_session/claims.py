@@ -19,11 +19,13 @@ Data = dict[str, Any]
 class Claims:
     """The messages that one request took out of the store."""
 
-    __slots__ = ("_standing", "_taken")
+    __slots__ = ("_attempt", "_standing", "_taken", "_unsure")
 
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
         self._taken: Queue = {}
+        self._attempt = ""  # the payload last written, whether or not the store said so
+        self._unsure: tuple[str, Queue] | None = None  # a removal that nobody acknowledged: its payload, the messages
 
     async def claim(self, category: str | None, hold: Hold) -> Queue:
         """Take one category or (None) all from the stored queue, then what this request queued itself."""
@@ -36,8 +38,12 @@ class Claims:
             return _with_flash(data, rest) if taken else None
 
         stored = standing.sid is not None and session._renewal != "fresh" and not session._destroyed
-        if not stored or not await self._amend(take, hold):
-            taken = {}
+        try:
+            if not stored or not await self._amend(take, hold):
+                taken = {}
+        except StoreError:
+            self._unsure = (self._attempt, taken) if taken else None
+            raise
         for name, messages in taken.items():
             self._taken.setdefault(name, []).extend(messages)
         own = session._flash_take_own(category)
@@ -46,14 +52,22 @@ class Claims:
     async def give_back(self, hold: Hold) -> None:
         """Queue everything taken again, at the front; for a response that failed."""
         taken, self._taken = self._taken, {}
-        if not taken:
-            return
+        await self._put_back(taken, hold)
 
-        def put_back(data: Data) -> Data:
-            return _with_flash(data, flash_queue.restored(data.get(FLASH), taken))
+    async def settle(self, hold: Hold) -> None:
+        """Queue again what the store may have removed without telling, so that nobody got it."""
+        self._taken = {}
+        await self._put_back({}, hold)
 
+    async def _put_back(self, messages: Queue, hold: Hold) -> None:
         try:
-            await self._amend(put_back, hold)
+            if self._unsure is not None and self._standing.sid is not None:
+                (payload_then, lost), self._unsure = self._unsure, None
+                await self._standing.fetch(self._standing.sid, hold)
+                if self._standing.record is not None and self._standing.record.payload == payload_then:
+                    messages = {name: [*messages.get(name, []), *lost.get(name, [])] for name in {**messages, **lost}}
+            if messages:
+                await self._amend(lambda data: _with_flash(data, flash_queue.restored(data.get(FLASH), messages)), hold)
         except (StoreError, SessionConflict) as error:
             report(error)
 
@@ -72,6 +86,7 @@ class Claims:
                     return False
                 record = Record(payload.rewrite(stored, data), standing.record.expires)
                 replace = standing.settings.store.replace
+                self._attempt = record.payload
                 if await standing.call(replace, standing.sid, record, expected=standing.record, hold=hold):
                     standing.record = record
                     standing.loaded._rebase(data)

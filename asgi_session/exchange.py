@@ -34,7 +34,7 @@ class Exchange(Standing):
     _values: list[bytes] | None = None
     _presented: Presented | None = None
     _stored_cookie: object = None
-    claims: Claims | None = None
+    _claims: Claims | None = None
     _saving: asyncio.Lock | None = None
 
     def __init__(self, settings: Settings, scope: Scope) -> None:
@@ -133,12 +133,12 @@ class Exchange(Standing):
         self.loaded._reset(sid, stored.data)
 
     async def claim(self, category: str | None) -> Queue:
-        if self.claims is None:
-            self.claims = Claims(self)
+        if self._claims is None:
+            self._claims = Claims(self)
         hold = Hold()
         try:
             async with self._lock():
-                return await self.claims.claim(category, hold)
+                return await self._claims.claim(category, hold)
         finally:
             hold.release()
 
@@ -203,12 +203,25 @@ class Exchange(Standing):
 
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
-        if self.claims is not None:
-            hold = Hold()
-            try:
-                await self.claims.give_back(hold)
-            finally:
-                hold.release()
+        await self._end_claims(answered=False)
+
+    async def settle_claims(self) -> None:
+        """The client has what was claimed: nothing goes back any more."""
+        await self._end_claims(answered=True)
+
+    async def _end_claims(self, *, answered: bool) -> None:
+        if self._claims is None:
+            return
+        claims, self._claims = self._claims, None
+        hold = Hold()
+        try:
+            await (claims.settle(hold) if answered else claims.give_back(hold))
+        finally:
+            hold.release()
+
+    def has_claims(self) -> bool:
+        """Whether messages were claimed for this response."""
+        return self._claims is not None
 
     def set_cookie_header(self) -> str | None:
         """The Set-Cookie header that the commits of this request call for."""

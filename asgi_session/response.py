@@ -38,7 +38,7 @@ class Response:
         if self._replaced:
             return _nothing()
         last = not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close"
-        if last and (self._accepted or self._exchange.claims is not None or self._exchange.has_changes()):
+        if last and (self._accepted or self._exchange.has_claims() or self._exchange.has_changes()):
             return self._end(message)
         return self._send(message)
 
@@ -78,7 +78,7 @@ class Response:
         await self.commit_late()
         self._accepted = False
         await self._send(message)
-        self._exchange.claims = None  # the client has the messages: nothing goes back any more
+        await self._exchange.settle_claims()
 
     async def commit_late(self) -> None:
         """Save what changed after the start. Only the log can tell of a failure now, and nothing is tried twice."""
