@@ -10,7 +10,7 @@ from starlette.types import Scope
 from asgi_session import payload
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
-from asgi_session.cookie import delete_cookie, set_cookie
+from asgi_session.cookie import Cookie, delete_cookie, set_cookie
 from asgi_session.decision import CookieAction
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
@@ -37,9 +37,10 @@ class Exchange(Standing):
     _claims: Claims | None = None
     _saving: asyncio.Lock | None = None
 
-    def __init__(self, settings: Settings, scope: Scope) -> None:
+    def __init__(self, settings: Settings, scope: Scope, template: Cookie) -> None:
         self.settings = settings
         self.scope = scope
+        self.template = template
         if REGISTRY not in scope:
             scope[REGISTRY] = {}
         self._registry: dict[str, Exchange] = scope[REGISTRY]
@@ -112,8 +113,7 @@ class Exchange(Standing):
     def make_cookie(self) -> SessionCookie:
         if self.record is not None and self.loaded._renewal != "fresh":
             return self.stored_cookie(self._stored_cookie)
-        template = self.settings.cookie_for(self.scope)
-        cookie = SessionCookie(template, template.first_age(), None)
+        cookie = SessionCookie(self.template, self.template.first_age(), None)
         cookie.start_anew()
         return cookie
 
@@ -171,24 +171,33 @@ class Exchange(Standing):
 
     def has_work(self) -> bool:
         """Whether a commit may have something to do."""
-        session = self.session
-        return session is not None and (
-            session._may_be_dirty()
+        return self.session is not None and (
+            not self._is_quiet(self.session)
             or self.settings.decides_always
-            or self.owed is not CookieAction.NOTHING
-            or self._was_emptied_or_taken_off(session)
             or (self.sid is not None and (self._is_outdated() or self.is_due(self._stored_age())))
+            or self.owed is not CookieAction.NOTHING
         )
 
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
         session = self.session
-        return session is not None and (session._is_dirty() or self._was_emptied_or_taken_off(session))
+        return session is not None and not self._is_quiet(session) and self._is_changed(session)
 
-    def _was_emptied_or_taken_off(self, session: Session) -> bool:
-        """Changes that leave no note in the session: a claim of all it held; ``request.state.session = None``."""
-        return (self.held_data and not dict.__len__(session)) or (
-            self._state.get("session") is not session and self._is_innermost()
+    def _is_quiet(self, session: Session) -> bool:
+        """Whether nothing can have been done to the session, as far as one glance tells. True for most requests."""
+        return not (
+            session._before
+            or session._asked
+            or session._cookie is not None
+            or self._state.get("session") is not session
+            or (self.held_data and not dict.__len__(session))
+        )
+
+    def _is_changed(self, session: Session) -> bool:
+        return (
+            session._is_dirty()
+            or (self.held_data and not dict.__len__(session))  # by a claim
+            or (self._state.get("session") is not session and self._is_innermost())
         )
 
     def end(self) -> None:
@@ -224,9 +233,7 @@ class Exchange(Standing):
         return self._claims is not None
 
     def set_cookie_header(self) -> str | None:
-        """The Set-Cookie header that the commits of this request call for."""
-        if self.owed is CookieAction.NOTHING:
-            return None
+        """The Set-Cookie header that is owed to the client."""
         if not self.can_send_cookie():
             self.settings.warn_insecure()
             return None
@@ -248,7 +255,7 @@ class Exchange(Standing):
         return next(reversed(self._registry.values())) is self
 
     def _stored_age(self) -> float | None:
-        return payload.stored_age(self._stored_cookie, self.settings.cookie_for(self.scope))
+        return payload.stored_age(self._stored_cookie, self.template)
 
     def _is_outdated(self) -> bool:
         return self._presented is not None and self._presented.outdated

@@ -86,14 +86,14 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self._settings
-        if (
-            scope["type"] not in ("http", "websocket")
-            or (REGISTRY in scope and settings.name in scope[REGISTRY])
-            or not (settings.everywhere or path_matches(scope, settings.cookie_for(scope).path))
-        ):
+        if scope["type"] not in ("http", "websocket") or (REGISTRY in scope and settings.name in scope[REGISTRY]):
             await self.app(scope, receive, send)
             return
-        exchange = Exchange(settings, scope)
+        template = settings.cookie_for(scope)
+        if not path_matches(scope, template.path):
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange(settings, scope, template)
         response = Response(exchange, send)
         try:
             if settings.autoload and not exchange.begin_without_cookie():

@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 
 from starlette.types import Message, Send
 
+from asgi_session.decision import CookieAction
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
 from asgi_session.exchange import Exchange
 from asgi_session.response_headers import with_session_headers
@@ -52,10 +53,11 @@ class Response:
             await exchange.give_back()
         elif self._saves and exchange.has_work() and not await self._commit():
             return
-        set_cookie = None if closing else exchange.set_cookie_header()
-        vary = not closing and exchange.session is not None and exchange.session.accessed
-        if vary or set_cookie is not None:
-            message = with_session_headers(message, set_cookie=set_cookie, vary=vary)
+        if not closing:
+            set_cookie = None if exchange.owed is CookieAction.NOTHING else exchange.set_cookie_header()
+            vary = exchange.session is not None and exchange.session.accessed
+            if vary or set_cookie is not None:
+                message = with_session_headers(message, set_cookie=set_cookie, vary=vary)
         exchange.headers_gone = True
         self._accepted = kind == "websocket.accept"
         await self._send(message)

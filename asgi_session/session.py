@@ -396,13 +396,9 @@ class Session(dict[str, Any]):
     def _age_assigned(self) -> bool:
         return self._cookie is not None and self._cookie.assigned
 
-    def _may_be_dirty(self) -> bool:
-        """False where nothing can have been done; True where it has to be looked at."""
-        return bool(self._before) or self._asked or self._cookie is not None
-
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
-        return self._may_be_dirty() and bool(self._asked or self._age_assigned() or (self._before and self._changes()))
+        return self._asked or self._age_assigned() or bool(self._before and self._changes())
 
     def _changes(self, *, thorough: bool = False) -> dict[str, object]:
         """The keys whose value is another than before, with the image of what it is now.

@@ -94,7 +94,6 @@ class Settings:
         self.autoload: Final = autoload
         self.on_store_error: Final[OnStoreError] = on_store_error
         self.store_timeout: Final = store_timeout
-        self.everywhere: Final = isinstance(cookie, Cookie) and cookie.path == "/"
         self.decides_always: Final = save_uninitialized or resave or rolling
         self.turns: Final = Turns()
         self._warned_insecure = False

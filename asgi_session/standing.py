@@ -12,7 +12,7 @@ from typing import Any
 from starlette.types import Scope
 
 from asgi_session import payload
-from asgi_session.cookie import Attributes
+from asgi_session.cookie import Attributes, Cookie
 from asgi_session.decision import CookieAction, is_due
 from asgi_session.exceptions import StoreError
 from asgi_session.patience import Hold, call_store
@@ -28,6 +28,9 @@ class Standing:
 
     settings: Settings
     scope: Scope
+    template: Cookie
+    """The cookie's template for this request."""
+    _https: bool | None = None
     session: Session | None = None
     sid: str | None = None
     """The id under which a record is known to be stored."""
@@ -120,9 +123,8 @@ class Standing:
 
     def stored_cookie(self, cookie: object) -> SessionCookie:
         """The cookie of the record last fetched: its age, and everything else from the template."""
-        template = self.settings.cookie_for(self.scope)
-        age = payload.stored_age(cookie, template)
-        return SessionCookie(template, age, None if age is None or self.record is None else self.record.expires)
+        age = payload.stored_age(cookie, self.template)
+        return SessionCookie(self.template, age, None if age is None or self.record is None else self.record.expires)
 
     def written(self, sid: str, text: str, expires: float | None) -> None:
         """Remember what was written; `expires` as it was handed to the store."""
@@ -153,13 +155,15 @@ class Standing:
 
     def attributes(self) -> Attributes:
         """The cookie's attributes as they come out on this connection."""
-        return self.loaded._current_cookie().template.attributes(https=self.is_https())
+        if self._https is None:
+            self._https = self._is_https()
+        return self.loaded._current_cookie().template.attributes(https=self._https)
 
     def can_send_cookie(self) -> bool:
         """Whether the connection may carry the cookie: a Secure one must not go over plain http."""
-        return self.attributes().can_be_sent and (not self.settings.must_be_secure or self.is_https())
+        return self.attributes().can_be_sent and (not self.settings.must_be_secure or bool(self._https))
 
-    def is_https(self) -> bool:
+    def _is_https(self) -> bool:
         """Whether the client's connection is encrypted, as far as the server or a trusted proxy says."""
         scope = self.scope
         if scope.get("scheme") in ("https", "wss"):
