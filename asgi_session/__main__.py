@@ -1,4 +1,4 @@
-"""``python -m asgi_session doctor``: look through a store for sessions that Express and this package would not share."""
+"""``python -m asgi_session doctor``: look through a store for sessions that would not survive beside Express."""
 
 from __future__ import annotations
 

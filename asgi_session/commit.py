@@ -147,7 +147,8 @@ class Commit:
                 owes = await self._destroy()
         if done and owes and plan.cookie is not CookieAction.NOTHING:
             self._standing.owed = plan.cookie
-            self._standing.owed_expires = self._session._current_cookie().expires_at
+            cookie = self._session._current_cookie()
+            self._standing.owed_age = cookie.header_age(), cookie.expires_at
         if plan.undeliverable:  # it was said; what is not stored now never will be
             self._session._renewal = None
             self._session._begin_commit(self._changes)

@@ -182,16 +182,19 @@ def must_be_secure(name: str) -> bool:
     return name.lower().startswith(("__host-", "__secure-", "__http-"))
 
 
-def set_cookie(name: str, value: str, attributes: Attributes, expires: float | None) -> str:
-    """The Set-Cookie header that gives the client the cookie until `expires` (Unix time; None: until it closes).
+def set_cookie(name: str, value: str, attributes: Attributes, max_age: int | None, expires: float | None) -> str:
+    """The Set-Cookie header that gives the client the cookie.
 
     Attributes stand in the order of Express's cookie package.
+
+    Args:
+        max_age: seconds that the client keeps it; None: until it closes.
+        expires: the same as Unix time.
     """
-    if expires is None:
+    if max_age is None or expires is None:
         return f"{name}={value}{attributes.header_front}{attributes.header_back}"
-    age = max(1, round(expires - time.time()))
     front, back = attributes.header_front, attributes.header_back
-    return f"{name}={value}; Max-Age={age}{front}; Expires={_http_date(int(expires))}{back}"
+    return f"{name}={value}; Max-Age={max_age}{front}; Expires={_http_date(int(expires))}{back}"
 
 
 def delete_cookie(name: str, attributes: Attributes) -> str:

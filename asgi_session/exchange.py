@@ -240,7 +240,7 @@ class Exchange(Standing):
         name, attributes = self.settings.name, self.attributes()
         if self.owed is CookieAction.DELETE or self.sid is None:
             return delete_cookie(name, attributes)
-        return set_cookie(name, self.settings.signer.sign(self.sid), attributes, self.owed_expires)
+        return set_cookie(name, self.settings.signer.sign(self.sid), attributes, *self.owed_age)
 
     def _is_attached(self) -> bool:
         """Whether ``request.state.session`` is still ours, as far as that is ours to say."""

@@ -40,8 +40,8 @@ class Standing:
     """Whether it holds more than a cookie."""
     owed = CookieAction.NOTHING
     """What the client is to be told about its cookie."""
-    owed_expires: float | None = None
-    """When the cookie owed to the client ends, as it was committed."""
+    owed_age: tuple[int | None, float | None] = (None, None)
+    """Max-Age and expiry of the cookie owed to the client, as they were committed."""
     came = False
     """Whether a stored session came with the request."""
     created = False

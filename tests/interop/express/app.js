@@ -8,7 +8,7 @@ const express = require("express");
 const session = require("express-session");
 const flash = require("connect-flash");
 const passport = require("passport");
-const { MongoStore } = require("connect-mongo");
+const { MongoStore, createWebCryptoAdapter } = require("connect-mongo");
 const { RedisStore } = require("connect-redis");
 const { createClient } = require("redis");
 
@@ -23,6 +23,8 @@ async function openStore(options) {
       stringify: options.stringify,
       touchAfter: options.touchAfter,
       ...(options.transformId ? { transformId: hashed } : {}),
+      ...(options.crypto ? { crypto: options.crypto } : {}),
+      ...(options.webCrypto ? { cryptoAdapter: createWebCryptoAdapter(options.webCrypto) } : {}),
     });
   }
   const client = createClient({ url: options.url });

@@ -1,0 +1,280 @@
+"""What two requests did to one session comes together, key by key; `first` commits while `later` is at work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from asgi_session import Cookie, Record, SessionConflict
+from asgi_session.middleware import SessionMiddleware
+from tests.clients import SECRET, Browser, Handler, call, cookie_header, http_scope, set_cookies
+from tests.clock import Clock
+from tests.concurrency.scheduler import stepped_loop
+from tests.spy_store import SpyStore
+
+
+class Session:
+    """A stored session that two requests change at once."""
+
+    def __init__(self, data: dict[str, Any], **options: Any) -> None:
+        self.store = SpyStore()
+        self.browser = Browser(store=self.store, **options)
+        self._data = data
+
+    async def start(self) -> None:
+        await self.browser.visit(lambda request: request.session.update(self._data))
+
+    async def at_once(self, first: Handler, later: Handler) -> Any:
+        """Both load the same state; `later` commits after `first` did."""
+
+        async def handler(request: Request) -> None:
+            later(request)
+            tab = Browser(app=self.browser.app)
+            tab.cookies.update(self.browser.cookies)
+            await tab.visit(first)
+            self.store.calls.clear()
+
+        response = await self.browser.visit(handler)
+        assert response.status_code == 200
+        return response
+
+
+async def merged(data: dict[str, Any], first: Handler, later: Handler) -> dict[str, Any]:
+    """What `data` is after both."""
+    session = Session(data)
+    await session.start()
+    await session.at_once(first, later)
+    return await session.store.data()
+
+
+def put(**data: Any) -> Handler:
+    return lambda request: request.session.update(data)
+
+
+async def test_different_keys_stay_both() -> None:
+    assert await merged({"z": 0}, put(a=1), put(b=2)) == {"z": 0, "a": 1, "b": 2}
+
+
+async def test_of_one_key_the_later_commit_stays() -> None:
+    assert await merged({"a": 0}, put(a=1), put(a=2)) == {"a": 2}
+
+
+async def test_a_value_that_was_set_to_what_it_was_is_no_change_and_the_others_stays() -> None:
+    assert await merged({"a": 0}, put(a=1), put(a=0, b=2)) == {"a": 1, "b": 2}
+
+
+async def test_a_key_deleted_by_one_stays_deleted_when_the_other_writes_another() -> None:
+    def delete(request: Request) -> None:
+        del request.session["a"]
+
+    assert await merged({"a": 0, "b": 0}, delete, put(b=1)) == {"b": 1}
+    assert await merged({"a": 0, "b": 0}, put(b=1), delete) == {"b": 1}
+
+
+async def test_changes_inside_values_are_whole_keys() -> None:
+    def add(name: str, item: int) -> Handler:
+        return lambda request: request.session[name].append(item)
+
+    assert await merged({"a": [], "b": []}, add("a", 1), add("b", 2)) == {"a": [1], "b": [2]}
+    assert await merged({"a": []}, add("a", 1), add("a", 2)) == {"a": [2]}
+
+
+async def test_an_increment_counts_on_what_the_other_left() -> None:
+    def add(by: float) -> Handler:
+        return lambda request: request.state.session.increment("n", by)
+
+    assert await merged({"n": 10}, add(1), add(1)) == {"n": 12}
+    assert await merged({"n": 10}, add(0.5), add(-3)) == {"n": 7.5}
+    assert await merged({"z": 0}, add(1), add(1)) == {"z": 0, "n": 2}
+    assert await merged({"n": 10}, put(n=100), add(1)) == {"n": 101}
+    assert await merged({"n": 10}, add(1), put(n=100)) == {"n": 100}
+
+
+async def test_an_increment_of_what_is_no_number_any_more_replaces_it() -> None:
+    assert await merged({"n": 10}, put(n="ten"), lambda request: request.state.session.increment("n")) == {"n": 11}
+
+
+async def test_equal_messages_added_at_once_stay_both() -> None:
+    def say(request: Request) -> None:
+        request.state.flash("info", "Saved")
+
+    assert await merged({"z": 0}, say, say) == {"z": 0, "flash": {"info": ["Saved", "Saved"]}}
+
+
+async def test_a_drain_takes_no_message_that_was_added_meanwhile() -> None:
+    def say(request: Request) -> None:
+        request.state.flash("info", "new")
+
+    def drain(request: Request) -> None:
+        assert request.state.flash("info") == ["old"]
+
+    start = {"z": 0, "flash": {"info": ["old"]}}
+    assert await merged(start, say, drain) == {"z": 0, "flash": {"info": ["new"]}}
+    assert await merged(start, drain, say) == {"z": 0, "flash": {"info": ["new"]}}
+    assert await merged(start, drain, drain) == {"z": 0}
+
+
+async def test_of_equal_messages_each_drain_takes_those_that_it_saw() -> None:
+    def drain(request: Request) -> None:
+        assert request.state.flash("info") == ["Saved"]
+
+    def say(request: Request) -> None:
+        request.state.flash("info", "Saved")
+
+    start = {"z": 0, "flash": {"info": ["Saved"]}}
+    assert await merged(start, say, drain) == {"z": 0, "flash": {"info": ["Saved"]}}
+
+
+async def test_a_drained_message_that_is_added_again_is_there_once() -> None:
+    def put_back(request: Request) -> None:
+        for message in request.state.flash("info"):
+            request.state.flash("info", message)
+
+    start = {"z": 0, "flash": {"info": ["one", "two"]}}
+    assert await merged(start, put(z=1), put_back) == {"z": 1, "flash": {"info": ["one", "two"]}}
+
+
+async def test_categories_do_not_concern_each_other() -> None:
+    def drain(request: Request) -> None:
+        request.state.flash("error")
+
+    def say(request: Request) -> None:
+        request.state.flash("info", "new")
+
+    assert await merged({"z": 0, "flash": {"error": ["old"]}}, drain, say) == {"z": 0, "flash": {"info": ["new"]}}
+
+
+async def test_a_session_that_one_request_emptied_lives_on_if_another_put_something_in() -> None:
+    def empty(request: Request) -> None:
+        request.session.clear()
+
+    assert await merged({"a": 0}, put(b=1), empty) == {"b": 1}
+
+
+async def test_an_assigned_age_and_a_changed_key_stay_both(clock: Clock) -> None:
+    def remember(request: Request) -> None:
+        request.state.session.cookie.max_age = 86400
+
+    for first, later in [(remember, put(a=1)), (put(a=1), remember)]:
+        session = Session({"z": 0}, cookie=Cookie(max_age=3600))
+        await session.start()
+        await session.at_once(first, later)
+        record = await session.store.only()
+        assert await session.store.data() == {"z": 0, "a": 1}
+        assert json.loads(record.payload)["cookie"]["originalMaxAge"] == 86400_000
+        assert record.expires == clock.now + 86400
+
+
+async def test_of_two_assigned_ages_the_later_commit_stays(clock: Clock) -> None:
+    def remember(age: int) -> Handler:
+        def handler(request: Request) -> None:
+            request.state.session.cookie.max_age = age
+
+        return handler
+
+    session = Session({"z": 0}, cookie=Cookie(max_age=3600))
+    await session.start()
+    response = await session.at_once(remember(7200), remember(1800))
+    assert (await session.store.only()).expires == clock.now + 1800
+    assert "Max-Age=1800" in set_cookies(response)[0]
+
+
+async def test_a_commit_that_meets_nobody_is_one_load_and_one_write() -> None:
+    session = Session({"a": 0})
+    await session.start()
+    session.store.calls.clear()
+    await session.browser.visit(put(a=1))
+    assert session.store.calls == ["get", "replace"]
+
+
+async def test_a_commit_that_lost_once_loads_once_more_and_writes_once_more() -> None:
+    session = Session({"a": 0})
+    await session.start()
+    await session.at_once(put(b=1), put(a=1))
+    assert session.store.calls == ["replace", "get", "replace"]
+
+
+async def test_a_touch_in_between_is_no_conflict(clock: Clock) -> None:
+    session = Session({"a": 0}, cookie=Cookie(max_age=3600))
+    await session.start()
+    clock.advance(1000)
+    await session.at_once(lambda request: request.state.session.touch(), put(a=1))
+    assert session.store.calls == ["replace"]
+
+
+async def test_a_writer_that_knows_nothing_of_us_is_noticed_and_loses_nothing_by_us() -> None:
+    session = Session({"a": 0})
+    await session.start()
+    (sid,) = await session.store.sids()
+    record = await session.store.only()
+    foreign = {**json.loads(record.payload), "express": "was here"}
+
+    async def handler(request: Request) -> None:
+        request.session["a"] = 1
+        await session.store.inner.destroy(sid)
+        await session.store.inner.create(sid, Record(json.dumps(foreign), record.expires))
+
+    await session.browser.visit(handler)
+    assert await session.store.data() == {"a": 1, "express": "was here"}
+
+
+async def test_a_new_message_is_not_lost_to_a_request_that_committed_before_it_was_added() -> None:
+    session = Session({"z": 0})
+    await session.start()
+
+    async def handler(request: Request) -> None:
+        request.session["a"] = 1
+        await request.state.session.save()
+        tab = Browser(app=session.browser.app)
+        tab.cookies.update(session.browser.cookies)
+        await tab.visit(lambda request: request.state.flash("info", "new"))
+        request.session["b"] = 2
+
+    await session.browser.visit(handler)
+    assert await session.store.data() == {"z": 0, "a": 1, "b": 2, "flash": {"info": ["new"]}}
+
+
+class NeverTheSame(SpyStore):
+    """A store in which another process writes before each of our writes."""
+
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        self.calls.append("replace")
+        return False
+
+
+@pytest.mark.parametrize("claiming", [False, True], ids=["commit", "claim"])
+def test_a_session_that_others_keep_writing_to_is_given_up_in_bounded_time(claiming: bool) -> None:
+    store = NeverTheSame()
+    errors: list[Exception] = []
+
+    async def run() -> tuple[int, float]:
+        browser = Browser(store=store)
+        await browser.visit(lambda request: request.state.flash("info", "hello"))
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                if claiming:
+                    await scope["state"]["flash"].claim("info")
+                else:
+                    scope["state"]["session"]["a"] = 1
+                    await scope["state"]["session"].save()
+            except SessionConflict as error:
+                errors.append(error)
+                raise
+
+        begin = asyncio.get_running_loop().time()
+        wrapped = SessionMiddleware(app, secret=SECRET, store=store)
+        sent = await call(wrapped, http_scope(headers=cookie_header(browser.cookies)))
+        status: int = sent[0]["status"]
+        return status, asyncio.get_running_loop().time() - begin
+
+    with stepped_loop() as (loop, _):
+        status, seconds = loop.run_until_complete(run())
+    assert status == 503
+    assert len(errors) == 1
+    assert store.calls.count("replace") <= 50
+    assert seconds < 5

@@ -1,0 +1,156 @@
+"""`autoload=False`: the store is read only where somebody asks for the session."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response, StreamingResponse
+
+from asgi_session import Cookie, Flash, Session, SessionNotLoaded, load_session
+from tests.clients import Browser, call, http_scope, put, session_app, set_cookie
+from tests.spy_store import SpyStore
+
+
+@pytest.fixture
+def store() -> SpyStore:
+    return SpyStore()
+
+
+async def lazy(store: SpyStore, **options: Any) -> Browser:
+    """A client with a stored session, of an app that does not load by itself."""
+    browser = Browser(store=store, **options)
+    await browser.visit(put(a=1))
+    browser.app = session_app(store=store, autoload=False, **options)
+    store.calls.clear()
+    return browser
+
+
+async def test_the_store_is_not_read_until_somebody_asks(store: SpyStore) -> None:
+    browser = await lazy(store, rolling=True, resave=True, touch_after=0)
+    response = await browser.visit()
+    assert store.calls == []
+    assert set_cookie(response) is None
+    assert "vary" not in response.headers
+
+
+async def test_until_then_there_is_no_session_anywhere(store: SpyStore) -> None:
+    browser = await lazy(store)
+    response = await browser.visit(
+        lambda r: [hasattr(r.state, "session"), hasattr(r.state, "flash"), "session" in r.scope]
+    )
+    assert response.json() == [False, False, False]
+
+
+async def test_load_session_reads_the_store_and_puts_the_session_everywhere(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> list[Any]:
+        session = await load_session(request)
+        here = [session is request.session, session is request.state.session]
+        return [*here, isinstance(session, Session), isinstance(request.state.flash, Flash), dict(session)]
+
+    browser = await lazy(store)
+    assert (await browser.visit(endpoint)).json() == [True, True, True, True, {"a": 1}]
+    assert store.calls == ["get"]
+
+
+async def test_asking_twice_reads_once_and_gives_the_same(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> bool:
+        first = await load_session(request)
+        return await load_session(HTTPConnection(request.scope)) is first
+
+    browser = await lazy(store)
+    assert (await browser.visit(endpoint)).json() is True
+    assert store.calls == ["get"]
+
+
+async def test_two_tasks_of_one_request_that_ask_at_once_get_the_same(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> bool:
+        first, second = await asyncio.gather(load_session(request), load_session(request))
+        first["b"] = 2
+        return first is second
+
+    browser = await lazy(store)
+    assert (await browser.visit(endpoint)).json() is True
+    assert await store.data() == {"a": 1, "b": 2}
+
+
+async def test_changes_are_saved_as_ever(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> None:
+        (await load_session(request))["a"] = 2
+
+    browser = await lazy(store)
+    await browser.visit(endpoint)
+    assert await store.data() == {"a": 2}
+
+
+async def test_a_new_session_is_saved_as_ever(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> None:
+        (await load_session(request))["a"] = 2
+
+    browser = Browser(store=store, autoload=False)
+    assert set_cookie(await browser.visit(endpoint)) is not None
+    assert await store.data() == {"a": 2}
+
+
+async def test_save_uninitialized_stores_nothing_where_nobody_asked(store: SpyStore) -> None:
+    await Browser(store=store, autoload=False, save_uninitialized=True).visit()
+    assert store.calls == []
+
+
+async def test_a_session_that_was_not_loaded_can_not_be_unset(store: SpyStore) -> None:
+    browser = await lazy(store, unset="destroy")
+    await browser.visit(lambda request: setattr(request.state, "session", None))
+    assert await store.data() == {"a": 1}
+
+
+async def test_a_session_loaded_after_the_start_can_still_be_changed(store: SpyStore) -> None:
+    def endpoint(request: Request) -> Response:
+        async def body() -> Any:
+            yield "first"
+            (await load_session(request))["a"] = 2
+            yield "last"
+
+        return StreamingResponse(body())
+
+    browser = await lazy(store)
+    await browser.visit(endpoint)
+    assert await store.data() == {"a": 2}
+
+
+@pytest.mark.parametrize("autoload", [True, False])
+async def test_load_session_outside_the_cookies_path_says_so(store: SpyStore, autoload: bool) -> None:
+    async def endpoint(request: Request) -> str:
+        with pytest.raises(SessionNotLoaded):
+            await load_session(request)
+        return "told"
+
+    browser = Browser(store=store, autoload=autoload, cookie=Cookie(path="/shop"))
+    assert (await browser.visit(endpoint, "/blog")).json() == "told"
+
+
+async def test_load_session_without_the_middleware_says_so() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await load_session(HTTPConnection(scope))
+
+    with pytest.raises(SessionNotLoaded):
+        await call(app, http_scope())
+
+
+async def test_load_session_works_where_the_session_is_loaded_already(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> bool:
+        return await load_session(request) is request.state.session
+
+    assert (await Browser(store=store).visit(endpoint)).json() is True
+    assert store.calls == []
+
+
+async def test_request_session_before_it_is_loaded_fails_as_without_the_middleware(store: SpyStore) -> None:
+    def endpoint(request: Request) -> str:
+        with pytest.raises(AssertionError, match="SessionMiddleware"):
+            request.session  # noqa: B018  # reading it is the test
+        return "told"
+
+    browser = await lazy(store)
+    assert (await browser.visit(endpoint)).json() == "told"

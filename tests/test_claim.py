@@ -1,0 +1,495 @@
+"""`claim`: of any number of concurrent readers each message reaches one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from asgi_session import Cookie, Flash, Session, SessionError, SessionMiddleware, StoreError
+
+from .clients import SECRET, Browser, call, cookie_header, http_scope, put, set_cookie
+from .clock import START, Clock
+from .spy_store import SpyStore
+from .test_merge import race, yielding
+
+
+async def waiting(**options: Any) -> tuple[Browser, SpyStore]:
+    """A browser whose session holds data and three messages."""
+    store = SpyStore()
+    browser = Browser(store=store, **options)
+
+    def handler(request: Request) -> None:
+        request.session["a"] = 1
+        request.state.flash("info", ["x", "y"])
+        request.state.flash.error("z")
+
+    await browser.visit(handler)
+    store.calls.clear()
+    return browser, store
+
+
+async def claim(request: Request) -> Any:
+    return await request.state.flash.claim()
+
+
+async def claim_info(request: Request) -> Any:
+    return await request.state.flash.claim("info")
+
+
+async def queued(store: SpyStore) -> Any:
+    return (await store.data()).get("flash")
+
+
+async def test_a_claim_of_all_gives_every_category() -> None:
+    browser, store = await waiting()
+    assert (await browser.visit(claim)).json() == {"info": ["x", "y"], "error": ["z"]}
+    assert await store.data() == {"a": 1}
+
+
+async def test_a_claim_of_a_category_leaves_the_others() -> None:
+    browser, store = await waiting()
+    assert (await browser.visit(claim_info)).json() == ["x", "y"]
+    assert await queued(store) == {"error": ["z"]}
+
+
+async def test_a_claim_is_in_the_store_when_it_returns() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        await request.state.flash.claim("info")
+        return await queued(store)
+
+    assert (await browser.visit(handler)).json() == {"error": ["z"]}
+
+
+async def test_a_claim_finds_nothing_more_the_second_time() -> None:
+    browser, _ = await waiting()
+
+    async def handler(request: Request) -> Any:
+        return [await request.state.flash.claim("info"), await request.state.flash.claim("info")]
+
+    assert (await browser.visit(handler)).json() == [["x", "y"], []]
+    assert (await browser.visit(claim_info)).json() == []
+
+
+async def test_a_claim_on_an_empty_queue_asks_the_store_for_nothing() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    assert (await browser.visit(claim)).json() == {}
+    assert store.calls == []
+    await browser.visit(put(a=1))
+    store.calls.clear()
+    assert (await browser.visit(claim_info)).json() == []
+    assert store.calls == ["get"]
+
+
+async def test_a_claim_neither_sends_a_cookie_nor_moves_the_expiry(clock: Clock) -> None:
+    browser, store = await waiting(cookie=Cookie(max_age=600), touch_after=3600)
+    clock.advance(30)
+    response = await browser.visit(claim)
+    assert set_cookie(response) is None
+    assert (await store.only()).expires == START + 600
+    assert store.calls == ["get", "replace"]
+
+
+async def test_a_claim_does_not_save_other_pending_changes() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        request.session["b"] = 2
+        request.state.flash.debug("mine")
+        await request.state.flash.claim("info")
+        assert await store.data() == {"a": 1, "flash": {"error": ["z"]}}
+        return Response(status_code=200)
+
+    await browser.visit(handler)
+    assert await store.data() == {"a": 1, "b": 2, "flash": {"error": ["z"], "debug": ["mine"]}}
+
+
+async def test_pending_changes_of_every_kind_survive_a_claim() -> None:
+    browser, store = await waiting()
+    await browser.visit(put(list=[1], n=5, gone=True))
+
+    async def handler(request: Request) -> Any:
+        request.session["list"].append(2)
+        request.state.session.increment("n")
+        del request.session["gone"]
+        await browser.visit(lambda request: request.state.session.increment("n", 10))
+        return await request.state.flash.claim()
+
+    assert (await browser.visit(handler)).json() == {"info": ["x", "y"], "error": ["z"]}
+    assert await store.data() == {"a": 1, "list": [1, 2], "n": 16}
+
+
+async def test_a_claim_takes_what_this_request_queued_itself() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        request.state.flash.info("mine")
+        return await request.state.flash.claim("info")
+
+    assert (await browser.visit(handler)).json() == ["x", "y", "mine"]
+    assert await queued(store) == {"error": ["z"]}
+
+
+async def test_a_claim_takes_what_came_in_since_the_session_was_loaded() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        await browser.visit(lambda request: request.state.flash.info("late"))
+        return await request.state.flash.claim("info")
+
+    assert (await browser.visit(handler)).json() == ["x", "y", "late"]
+    assert await queued(store) == {"error": ["z"]}
+
+
+async def test_a_claim_after_a_drain_gives_no_message_twice() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        return [request.state.flash("info"), await request.state.flash.claim()]
+
+    assert (await browser.visit(handler)).json() == [["x", "y"], {"error": ["z"]}]
+    assert await store.data() == {"a": 1}
+
+
+async def test_a_claim_by_a_new_session_takes_its_own_messages() -> None:
+    async def handler(request: Request) -> Any:
+        request.state.flash.info("mine")
+        return await request.state.flash.claim()
+
+    store = SpyStore()
+    response = await Browser(store=store).visit(handler)
+    assert response.json() == {"info": ["mine"]}
+    assert (store.calls, set_cookie(response)) == ([], None)
+
+
+async def test_a_session_that_a_claim_emptied_is_deleted_at_commit() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(lambda request: request.state.flash.info("x"))
+
+    async def handler(request: Request) -> Any:
+        claimed = await request.state.flash.claim()
+        assert len(await store.sids()) == 1
+        return claimed
+
+    response = await browser.visit(handler)
+    assert response.json() == {"info": ["x"]}
+    header = set_cookie(response)
+    assert header is not None
+    assert "Max-Age=0" in header
+    assert await store.sids() == []
+
+
+async def test_the_messages_are_gone_from_the_session_in_hand() -> None:
+    browser, _ = await waiting()
+
+    async def handler(request: Request) -> Any:
+        await request.state.flash.claim()
+        return [dict(request.session), len(request.state.flash), request.state.session.modified]
+
+    assert (await browser.visit(handler)).json() == [{"a": 1}, 0, False]
+
+
+async def test_a_claim_after_destroy_finds_nothing() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        request.state.session.destroy()
+        return await request.state.flash.claim()
+
+    assert (await browser.visit(handler)).json() == {}
+    assert store.calls == ["get", "destroy"]
+
+
+async def test_a_claim_after_regenerate_finds_nothing_of_the_old_session() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        request.state.session.regenerate()
+        request.session["b"] = 2
+        return await request.state.flash.claim()
+
+    assert (await browser.visit(handler)).json() == {}
+    assert await store.data() == {"b": 2}
+
+
+async def test_a_claim_before_a_kept_regenerate_stays_claimed() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        claimed = await request.state.flash.claim()
+        request.state.session.regenerate(keep=True)
+        return claimed
+
+    assert (await browser.visit(handler)).json() == {"info": ["x", "y"], "error": ["z"]}
+    assert await store.data() == {"a": 1}
+
+
+async def test_a_claim_after_a_kept_regenerate_works_too() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        request.state.session.regenerate(keep=True)
+        return await request.state.flash.claim()
+
+    assert (await browser.visit(handler)).json() == {"info": ["x", "y"], "error": ["z"]}
+    assert await store.data() == {"a": 1}
+
+
+async def test_a_claim_in_a_session_that_is_gone_finds_nothing_and_creates_nothing() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        await browser.visit(lambda request: request.state.session.destroy())
+        return await request.state.flash.claim()
+
+    response = await browser.visit(handler)
+    assert (response.json(), set_cookie(response)) == ({}, None)
+    assert await store.sids() == []
+
+
+async def test_a_session_without_a_request_has_no_store_to_agree() -> None:
+    with pytest.raises(SessionError):
+        await Flash(Session()).claim()
+
+
+# Many readers
+
+
+async def test_each_message_reaches_one_of_many_readers() -> None:
+    store = yielding()
+    browser = Browser(store=store)
+    messages = list(range(12))
+
+    def prepare(request: Request) -> None:
+        request.session["a"] = 1
+        request.state.flash("info", messages)
+
+    await browser.visit(prepare)
+    responses = await race(*[claim_info] * 10, browsers=[browser])
+    claimed = [message for response in responses for message in response.json()]
+    assert sorted(claimed) == messages
+
+
+async def test_each_message_reaches_one_reader_while_others_are_queued() -> None:
+    store = yielding()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+
+    def say(number: int) -> Any:
+        return lambda request: request.state.flash.info(number) and []
+
+    turns = [handler for number in range(10) for handler in (say(number), claim_info)]
+    responses = await race(*turns, browsers=[browser])
+    claimed = [message for response in responses for message in response.json()]
+    rest = (await browser.visit(claim_info)).json()
+    assert sorted([*claimed, *rest]) == list(range(10))
+
+
+async def test_each_message_reaches_one_reader_in_two_processes() -> None:
+    store = yielding()
+    here, there = Browser(store=store), Browser(store=store)
+    await here.visit(lambda request: request.state.flash("info", list(range(6))) and put(a=1)(request))
+    there.cookies.update(here.cookies)
+    responses = await race(*[claim_info] * 6, browsers=[here, there])
+    claimed = [message for response in responses for message in response.json()]
+    assert sorted(claimed) == list(range(6))
+
+
+# Given back
+
+
+async def test_messages_go_back_when_the_response_is_an_error() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        await request.state.flash.claim()
+        return Response(status_code=500)
+
+    await browser.visit(handler)
+    assert await store.data() == {"a": 1, "flash": {"info": ["x", "y"], "error": ["z"]}}
+
+
+async def test_messages_go_back_when_the_handler_raises() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> None:
+        await request.state.flash.claim("info")
+        raise RuntimeError("oops")
+
+    with pytest.raises(RuntimeError, match="oops"):
+        await browser.visit(handler)
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_messages_go_back_to_the_front() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        await request.state.flash.claim("info")
+        await browser.visit(lambda request: request.state.flash.info("newer"))
+        return Response(status_code=503)
+
+    await browser.visit(handler)
+    assert (await queued(store))["info"] == ["x", "y", "newer"]
+
+
+async def test_messages_go_back_when_the_commit_fails() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> None:
+        await request.state.flash.claim("info")
+        request.session["b"] = 2
+
+        async def fail_once() -> None:
+            store.work()
+            raise OSError
+
+        store.before["replace"] = fail_once
+
+    assert (await browser.visit(handler)).status_code == 503
+    assert await store.data() == {"a": 1, "flash": {"info": ["x", "y"], "error": ["z"]}}
+
+
+async def test_messages_go_back_when_a_value_is_no_json() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> None:
+        await request.state.flash.claim("info")
+        request.session["bad"] = {1}
+
+    browser.raise_errors = False
+    assert (await browser.visit(handler)).status_code == 500
+    assert (await queued(store))["info"] == ["x", "y"]
+
+
+async def test_messages_go_back_when_the_request_is_cancelled() -> None:
+    browser, store = await waiting()
+    claimed = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await scope["state"]["flash"].claim()
+        claimed.set()
+        await asyncio.Event().wait()
+
+    middleware = SessionMiddleware(app, secret=SECRET, store=store)
+    task = asyncio.create_task(call(middleware, http_scope(headers=cookie_header(browser.cookies))))
+    await claimed.wait()
+    assert await queued(store) is None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_messages_go_back_when_the_request_is_cancelled_in_the_middle_of_the_claim() -> None:
+    browser, store = await waiting()
+    writing = asyncio.Event()
+
+    async def linger() -> None:
+        writing.set()
+        await asyncio.sleep(0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await scope["state"]["flash"].claim()
+        raise AssertionError
+
+    store.after["replace"] = linger
+    middleware = SessionMiddleware(app, secret=SECRET, store=store)
+    task = asyncio.create_task(call(middleware, http_scope(headers=cookie_header(browser.cookies))))
+    await writing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_messages_of_a_session_that_was_destroyed_meanwhile_do_not_bring_it_back() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        await request.state.flash.claim()
+        await browser.visit(lambda request: request.state.session.destroy())
+        return Response(status_code=500)
+
+    await browser.visit(handler)
+    assert await store.sids() == []
+
+
+async def test_messages_of_a_response_that_went_out_do_not_go_back_when_its_background_task_fails() -> None:
+    browser, store = await waiting()
+
+    def fail() -> None:
+        raise RuntimeError("oops")
+
+    async def handler(request: Request) -> Response:
+        return JSONResponse(await request.state.flash.claim(), background=BackgroundTask(fail))
+
+    with pytest.raises(RuntimeError, match="oops"):
+        await browser.visit(handler)
+    assert await queued(store) is None
+
+
+async def test_messages_go_back_when_the_response_breaks_off() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        messages = await request.state.flash.claim("info")
+
+        async def body() -> AsyncIterator[str]:
+            yield messages[0]
+            raise RuntimeError("oops")
+
+        return StreamingResponse(body())
+
+    with pytest.raises(RuntimeError, match="oops"):
+        await browser.visit(handler)
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_messages_of_a_good_response_do_not_go_back() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        await request.state.flash.claim()
+        return Response(status_code=404)
+
+    await browser.visit(handler)
+    assert await queued(store) is None
+
+
+async def test_a_store_that_fails_lets_nothing_be_claimed() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        store.fail("replace")
+        with pytest.raises(StoreError):
+            await request.state.flash.claim()
+        store.work()
+        return request.state.flash.peek()
+
+    assert (await browser.visit(handler)).json() == {"info": ["x", "y"], "error": ["z"]}
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_messages_whose_removal_the_store_did_not_acknowledge_go_back() -> None:
+    browser, store = await waiting()
+
+    async def lost_reply() -> None:
+        store.work()
+        raise OSError
+
+    async def handler(request: Request) -> Any:
+        store.after["replace"] = lost_reply
+        return await request.state.flash.claim()
+
+    assert (await browser.visit(handler)).status_code == 503
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}

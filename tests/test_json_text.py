@@ -1,0 +1,178 @@
+"""JSON out as JSON.stringify writes it, JSON in as JSON.parse takes it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asgi_session.json_text import MAX_DEPTH, Unserializable, dumps, loads
+
+few = settings(max_examples=40, deadline=None)
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=6,
+)
+"""Texts here hold no lone surrogates: those have tests of their own."""
+
+WITHOUT_FRACTIONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=6,
+)
+"""Of a fraction there may be several spellings."""
+
+
+def nested(depth: int) -> Any:
+    value: Any = "in"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@few
+@given(VALUES)
+def test_any_json_value_survives_the_round_trip(value: object) -> None:
+    assert loads(dumps(value)) == value
+
+
+@few
+@given(WITHOUT_FRACTIONS)
+def test_the_text_is_what_the_standard_library_writes_without_blanks(value: object) -> None:
+    assert dumps(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@few
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_fraction_is_written_so_that_it_parses_to_the_same_number(value: float) -> None:
+    assert repr(float(json.loads(dumps(value)))) == repr(value)
+
+
+@few
+@given(st.integers())
+def test_an_integer_of_any_size_comes_back_as_an_integer(value: int) -> None:
+    assert (loads(dumps(value)), type(loads(dumps([value]))[0])) == (value, int)
+
+
+@few
+@given(st.text(st.characters(categories=None)))
+def test_any_string_even_with_lone_surrogates_comes_back_and_its_text_is_valid_utf_8(value: str) -> None:
+    text = dumps(value)
+    text.encode("utf-8")
+    assert loads(text) == json.loads(json.dumps(value))
+
+
+def no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+@few
+@given(VALUES.map(json.dumps), st.integers(0, 1000), st.sampled_from([*' "[]{},:01eE.-\\n', "null", "NaN"]))
+def test_reading_takes_and_refuses_what_the_standard_library_does(text: str, place: int, insert: str) -> None:
+    place %= len(text)
+    text = text[:place] + insert + text[place + 1 :]
+    try:
+        expected = json.loads(text, parse_constant=no_constant)
+    except ValueError:
+        with pytest.raises(json.JSONDecodeError):
+            loads(text)
+    else:
+        assert loads(text) == expected or "inf" in repr(expected)
+
+
+def test_a_lone_surrogate_is_escaped_in_lower_case_as_json_stringify_does() -> None:
+    assert dumps("a\ud83d\udfffb") == '"a\\ud83d\\udfffb"'
+
+
+def test_characters_beyond_ascii_stand_as_they_are() -> None:
+    assert dumps({"é": "会话😀\u2028"}) == '{"é":"会话😀\u2028"}'
+
+
+def test_control_characters_are_escaped_as_json_stringify_does() -> None:
+    assert dumps('\b\t\n\f\r"\\\x00\x1f\x7f/') == '"\\b\\t\\n\\f\\r\\"\\\\\\u0000\\u001f\x7f/"'
+
+
+def test_a_tuple_is_written_as_a_list() -> None:
+    assert dumps((1, (2,))) == "[1,[2]]"
+
+
+def test_nested_keys_that_are_no_str_become_strings_as_in_the_standard_library() -> None:
+    value = {"a": {2: "x", True: "y", None: "z", 1.5: "w"}}
+    assert dumps(value) == json.dumps(value, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, [math.nan], {"a": {"b": math.inf}}])
+def test_a_number_that_is_not_finite_is_refused(value: object) -> None:
+    with pytest.raises(Unserializable, match="not finite"):
+        dumps(value)
+
+
+@pytest.mark.parametrize("value", [{1}, b"bytes", object(), 1j, [{1}], {"a": b"x"}, {"a": {(1, 2): 1}}])
+def test_a_type_that_json_lacks_is_refused(value: object) -> None:
+    with pytest.raises(Unserializable):
+        dumps(value)
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    ring: list[object] = []
+    ring.append(ring)
+    with pytest.raises(Unserializable, match="itself"):
+        dumps(ring)
+
+
+def test_the_same_list_in_two_places_is_no_circle() -> None:
+    shared = [1]
+    assert dumps([shared, shared]) == "[[1],[1]]"
+
+
+def test_refusals_do_not_quote_the_value() -> None:
+    for value in ({"s3cret"}, [b"s3cret"], {"a": math.nan, "b": "s3cret"}):
+        with pytest.raises(Unserializable) as caught:
+            dumps(value)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_nesting_is_written_up_to_the_limit_and_no_further() -> None:
+    assert loads(dumps(nested(MAX_DEPTH))) == nested(MAX_DEPTH)
+    with pytest.raises(Unserializable, match="deep"):
+        dumps(nested(MAX_DEPTH + 1))
+
+
+def test_many_flat_lists_are_not_deep() -> None:
+    value = [[index] for index in range(2 * MAX_DEPTH)]
+    assert loads(dumps(value)) == value
+
+
+def test_nesting_beyond_the_interpreter_is_refused_and_does_not_break_it() -> None:
+    with pytest.raises(Unserializable, match="deep"):
+        dumps(nested(200_000))
+    with pytest.raises(ValueError, match="deep"):
+        loads("[" * 200_000 + "]" * 200_000)
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", "[Infinity]", "[-Infinity]", "{'a':1}", "[1,]", "01", '"\n"', "nul"])
+def test_what_json_parse_does_not_take_is_refused(text: str) -> None:
+    with pytest.raises(json.JSONDecodeError):
+        loads(text)
+
+
+def test_a_number_beyond_any_float_is_read_as_null_which_javascript_makes_of_infinity() -> None:
+    assert loads("[1e999,-1e999]") == [None, None]
+
+
+def test_an_integer_with_too_many_digits_to_be_read_is_null_and_its_neighbours_are_read() -> None:
+    assert loads(f'{{"a":{"9" * 10_000},"b":12,"c":1.5}}') == {"a": None, "b": 12, "c": 1.5}
+
+
+def test_an_integer_beyond_2_to_the_53_is_read_exactly() -> None:
+    assert loads("9007199254740993") == 9007199254740993
+
+
+def test_of_two_members_of_one_name_the_last_counts() -> None:
+    assert loads('{"a":1,"a":2}') == {"a": 2}

@@ -1,0 +1,454 @@
+"""Concurrent requests in one session: nothing is lost, and of changes to one key the later commit wins."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from asgi_session import Cookie, Record, SessionConflict
+
+from .clients import Browser, attributes, put, set_cookie
+from .clock import START, Clock
+from .spy_store import SpyStore
+
+Handler = Callable[[Request], Any]
+
+
+def yielding() -> SpyStore:
+    """A store whose every call lets other tasks run first, so that commits of concurrent requests really collide."""
+    store = SpyStore()
+    methods = ("get", "create", "replace", "touch", "destroy")
+    store.before = dict.fromkeys(methods, lambda: asyncio.sleep(0))
+    return store
+
+
+async def race(*handlers: Handler, browsers: list[Browser]) -> list[httpx.Response]:
+    """Run requests at once: all of them have loaded the session before the first goes on."""
+    arrived = asyncio.Barrier(len(handlers))
+
+    def together(handler: Handler) -> Handler:
+        async def endpoint(request: Request) -> Any:
+            await arrived.wait()
+            answer = handler(request)
+            return await answer if inspect.isawaitable(answer) else answer
+
+        return endpoint
+
+    turns = [browsers[number % len(browsers)] for number in range(len(handlers))]
+    return await asyncio.gather(
+        *(browser.visit(together(handler)) for browser, handler in zip(turns, handlers, strict=True))
+    )
+
+
+async def raced(*handlers: Handler, **start: Any) -> Any:
+    """The session's data after concurrent requests in it, all of which have to succeed."""
+    browser = Browser(store=yielding())
+    await browser.visit(put(**start))
+    for response in await race(*handlers, browsers=[browser]):
+        assert response.status_code == 200
+    return await browser.read()
+
+
+async def overtaken(late: Handler, first: Handler, **start: Any) -> Any:
+    """The session's data after one request was overtaken by another between its load and its commit."""
+    browser = Browser()
+    await browser.visit(put(**start))
+
+    async def handler(request: Request) -> None:
+        late(request)
+        await browser.visit(first)
+
+    assert (await browser.visit(handler)).status_code == 200
+    return await browser.read()
+
+
+# What comes of two requests' changes
+
+
+MERGES: dict[str, tuple[dict[str, Any], Handler, Handler, dict[str, Any]]] = {
+    # what both began with, the request that commits first, the one that commits later, what comes of it
+    "different keys": ({"a": 1, "b": 1}, put(a=2), put(b=2), {"a": 2, "b": 2}),
+    "two new keys": ({"a": 1}, put(b=1), put(c=1), {"a": 1, "b": 1, "c": 1}),
+    "the same key": ({"a": 1}, put(a=2), put(a=3), {"a": 3}),
+    "the same new key": ({"x": 0}, put(a=2), put(a=3), {"x": 0, "a": 3}),
+    "one deletes, the other writes elsewhere": (
+        {"a": 1, "b": 1},
+        lambda request: request.session.pop("a"),
+        put(b=2),
+        {"b": 2},
+    ),
+    "one writes, the other deletes elsewhere": (
+        {"a": 1, "b": 1},
+        put(b=2),
+        lambda request: request.session.pop("a"),
+        {"b": 2},
+    ),
+    "one writes, the other deletes the same": ({"a": 1, "b": 1}, put(a=2), lambda r: r.session.pop("a"), {"b": 1}),
+    "one deletes, the other writes the same": (
+        {"a": 1, "b": 1},
+        lambda request: request.session.pop("a"),
+        put(a=2),
+        {"a": 2, "b": 1},
+    ),
+    "both delete the same": (
+        {"a": 1, "b": 1},
+        lambda request: request.session.pop("a"),
+        lambda request: request.session.pop("a"),
+        {"b": 1},
+    ),
+    "one in place, the other elsewhere": (
+        {"list": [1], "b": 1},
+        lambda request: request.session["list"].append(2),
+        put(b=2),
+        {"list": [1, 2], "b": 2},
+    ),
+    "both in place in different keys": (
+        {"l": [1], "m": [1]},
+        lambda request: request.session["l"].append(2),
+        lambda request: request.session["m"].append(3),
+        {"l": [1, 2], "m": [1, 3]},
+    ),
+    "both in place in the same key": (
+        {"l": [1]},
+        lambda request: request.session["l"].append(2),
+        lambda request: request.session["l"].append(3),
+        {"l": [1, 3]},
+    ),
+    "one writes, the other only reads": (
+        {"l": [1], "b": 1},
+        lambda request: request.session["l"].append(2),
+        lambda request: (request.session["l"][0], request.session.update(b=2)),
+        {"l": [1, 2], "b": 2},
+    ),
+    "one deletes, the other only read": (
+        {"l": [1], "b": 1},
+        lambda request: request.session.pop("l"),
+        lambda request: (request.session["l"][0], request.session.update(b=2)),
+        {"b": 2},
+    ),
+    "one writes, the other empties what it knew": ({"a": 1}, put(b=2), lambda r: r.session.clear(), {"b": 2}),
+    "there and back is no change to defend": (
+        {"a": 1, "b": 1},
+        put(a=2),
+        lambda r: (put(a=5)(r), put(a=1)(r), put(b=3)(r)),
+        {"a": 2, "b": 3},
+    ),
+    "both queue messages": (
+        {"a": 1},
+        lambda request: request.state.flash.info("first"),
+        lambda request: request.state.flash.info("later"),
+        {"a": 1, "flash": {"info": ["first", "later"]}},
+    ),
+    "one drains, the other queues": (
+        {"a": 1, "flash": {"info": ["old"]}},
+        lambda request: request.state.flash(),
+        lambda request: request.state.flash.info("new"),
+        {"a": 1, "flash": {"info": ["new"]}},
+    ),
+    "one queues, the other drains": (
+        {"a": 1, "flash": {"info": ["old"]}},
+        lambda request: request.state.flash.info("new"),
+        lambda request: request.state.flash(),
+        {"a": 1, "flash": {"info": ["new"]}},
+    ),
+    "both drain": (
+        {"a": 1, "flash": {"info": ["old"]}},
+        lambda request: request.state.flash(),
+        lambda request: request.state.flash(),
+        {"a": 1},
+    ),
+    "one drains and queues the same again, the other drains": (
+        {"a": 1, "flash": {"info": ["old"]}},
+        lambda request: request.state.flash(),
+        lambda request: (request.state.flash(), request.state.flash.info("old")),
+        {"a": 1, "flash": {"info": ["old"]}},
+    ),
+    "different categories": (
+        {"a": 1, "flash": {"info": ["i"], "error": ["e"]}},
+        lambda request: request.state.flash("info"),
+        lambda request: request.state.flash("error"),
+        {"a": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize(("start", "first", "late", "expected"), MERGES.values(), ids=MERGES)
+async def test_two_requests_come_together(
+    start: dict[str, Any], first: Handler, late: Handler, expected: dict[str, Any]
+) -> None:
+    assert await overtaken(late, first, **start) == expected
+
+
+async def test_a_value_set_equal_to_what_it_was_does_not_undo_anothers_change() -> None:
+    assert await overtaken(lambda r: put(a=1, b=2)(r), put(a=5), a=1, b=1) == {"a": 5, "b": 2}
+
+
+async def test_the_newer_state_is_seen_by_the_request_that_was_overtaken() -> None:
+    browser = Browser()
+    await browser.visit(put(a=1, l=[1]))
+
+    async def handler(request: Request) -> Any:
+        request.session["b"] = 2
+        await browser.visit(put(a=5, c=6))
+        await request.state.session.save()
+        return dict(request.session)
+
+    assert (await browser.visit(handler)).json() == {"a": 5, "l": [1], "b": 2, "c": 6}
+
+
+async def test_a_list_in_hand_is_still_the_sessions_after_a_conflict() -> None:
+    browser = Browser()
+    await browser.visit(put(l=[1], d={"x": [1]}))
+
+    async def handler(request: Request) -> None:
+        outer, inner = request.session["l"], request.session["d"]["x"]
+        request.session["b"] = 2
+        await browser.visit(lambda request: (request.session["l"].append(2), request.session["d"]["x"].append(2)))
+        await request.state.session.save()
+        outer.append(3)
+        inner.append(3)
+
+    await browser.visit(handler)
+    assert await browser.read() == {"l": [1, 2, 3], "d": {"x": [1, 2, 3]}, "b": 2}
+
+
+async def test_a_dict_in_hand_shows_what_another_request_took_out_of_it() -> None:
+    browser = Browser()
+    await browser.visit(put(d={"x": 1, "y": {"z": 1}}))
+
+    async def handler(request: Request) -> Any:
+        outer, inner = request.session["d"], request.session["d"]["y"]
+        request.session["b"] = 2
+        await browser.visit(lambda request: (request.session["d"].pop("x"), request.session["d"]["y"].clear()))
+        await request.state.session.save()
+        return [outer, inner, outer is request.session["d"]]
+
+    assert (await browser.visit(handler)).json() == [{"y": {}}, {}, True]
+
+
+# Touches and ages
+
+
+async def test_a_touch_meanwhile_is_no_conflict(clock: Clock) -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+
+    async def handler(request: Request) -> None:
+        await browser.visit(lambda request: request.state.session.touch())
+        store.calls.clear()
+        request.session["b"] = 2
+
+    clock.advance(100)
+    await browser.visit(handler)
+    assert store.calls == ["replace"]
+
+
+def remember(seconds: int | None) -> Handler:
+    return lambda request: setattr(request.state.session.cookie, "max_age", seconds)
+
+
+AGES: dict[str, tuple[Handler, Handler, int | None]] = {
+    # the request that commits first, the one that commits later, the full age afterwards; it was 600
+    "one assigns, the other writes": (remember(9000), put(b=2), 9000),
+    "one writes, the other assigns": (put(b=2), remember(9000), 9000),
+    "both assign": (remember(9000), remember(5000), 5000),
+    "one forgets, the other writes": (remember(None), put(b=2), None),
+    "one writes, the other forgets": (put(b=2), remember(None), None),
+    "both write": (put(b=2), put(c=2), 600),
+}
+
+
+@pytest.mark.parametrize(("first", "late", "age"), AGES.values(), ids=AGES)
+async def test_the_cookies_age_merges_as_one_key(first: Handler, late: Handler, age: int | None, clock: Clock) -> None:
+    store = SpyStore()
+    browser = Browser(store=store, cookie=Cookie(max_age=600))
+    await browser.visit(put(a=1))
+
+    async def handler(request: Request) -> None:
+        await browser.visit(first)
+        clock.advance(10)
+        late(request)
+
+    response = await browser.visit(handler)
+    record = await store.only()
+    cookie = json.loads(record.payload)["cookie"]
+    assert cookie["originalMaxAge"] == (None if age is None else age * 1000)
+    assert record.expires == START + 10 + (store.ttl if age is None else age)
+    if age is not None:
+        assert attributes(set_cookie(response))["max-age"] == str(age)
+
+
+# Many at once
+
+
+async def test_however_many_requests_collide_none_fails_and_nothing_is_lost() -> None:
+    handlers = [put(**{f"key{number}": number}) for number in range(60)]
+    assert await raced(*handlers, start=True) == {"start": True, **{f"key{number}": number for number in range(60)}}
+
+
+async def test_the_collisions_of_these_tests_are_real() -> None:
+    store = yielding()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+    await race(*[put(b=number) for number in range(10)], browsers=[browser])
+    assert store.calls.count("replace") > 10
+
+
+async def test_of_many_writers_of_one_key_one_wins() -> None:
+    data = await raced(*[put(a=number) for number in range(20)], a=-1)
+    assert data["a"] in range(20)
+
+
+async def test_messages_queued_by_many_all_arrive() -> None:
+    def say(number: int) -> Handler:
+        return lambda request: request.state.flash.info(number)
+
+    data = await raced(*map(say, range(30)), a=1)
+    assert sorted(data["flash"]["info"]) == list(range(30))
+
+
+async def test_two_processes_lose_nothing_either() -> None:
+    store = yielding()
+    here, there = Browser(store=store), Browser(store=store)
+    await here.visit(put(n=0))
+    there.cookies.update(here.cookies)
+    count: list[Handler] = [lambda request: request.state.session.increment("n")] * 20
+    for response in await race(*count, browsers=[here, there]):
+        assert response.status_code == 200
+    assert await here.read() == {"n": 20}
+
+
+async def test_collisions_in_one_session_do_not_slow_down_another() -> None:
+    store = yielding()
+    hot, cold = Browser(store=store), Browser(store=store)
+    await hot.visit(put(n=0))
+    await cold.visit(put(n=0))
+    store.calls.clear()
+    await asyncio.gather(
+        race(*[put(**{f"k{number}": 1}) for number in range(10)], browsers=[hot]), cold.visit(put(n=1))
+    )
+    assert await cold.read() == {"n": 1}
+
+
+# A writer that is always faster
+
+
+def restless(store: SpyStore) -> None:
+    """Let somebody else write before every write of ours."""
+
+    async def write_first() -> None:
+        (sid,) = await store.sids()
+        record = await store.inner.get(sid)
+        assert record is not None
+        data = json.loads(record.payload)
+        data["theirs"] = data.get("theirs", 0) + 1
+        await store.inner.replace(sid, Record(json.dumps(data), record.expires), expected=record)
+
+    store.before["replace"] = write_first
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The random pauses between tries, made short."""
+    monkeypatch.setattr(random, "uniform", lambda least, most: least)
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_retries_are_bounded_and_answered_with_503() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+    restless(store)
+    response = await browser.visit(put(a=2))
+    assert (response.status_code, set_cookie(response)) == (503, None)
+    assert store.calls.count("replace") < 100
+    assert (await store.data())["a"] == 1
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_save_says_so_and_the_changes_stay_pending() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+
+    async def handler(request: Request) -> None:
+        request.session["a"] = 2
+        restless(store)
+        with pytest.raises(SessionConflict):
+            await request.state.session.save()
+        store.work()
+
+    assert (await browser.visit(handler)).status_code == 200
+    assert (await store.data())["a"] == 2
+
+
+# Express beside it
+
+
+async def test_a_writer_that_knows_nothing_of_us_is_noticed() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1, b=1))
+
+    async def handler(request: Request) -> None:
+        (sid,) = await store.sids()
+        await store.inner.destroy(sid)
+        await store.inner.create(sid, Record('{"cookie":{"originalMaxAge":null},"a":5,"express":true}', None))
+        request.session["b"] = 2
+
+    await browser.visit(handler)
+    assert await store.data() == {"a": 5, "express": True, "b": 2}
+
+
+@pytest.mark.parametrize("payload", ["", "[]", "not JSON", '{"a":' * 5000])
+async def test_a_record_that_becomes_unreadable_is_treated_as_gone(payload: str) -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+
+    async def handler(request: Request) -> None:
+        (sid,) = await store.sids()
+        await store.inner.destroy(sid)
+        await store.inner.create(sid, Record(payload, None))
+        request.session["b"] = 2
+
+    response = await browser.visit(handler)
+    assert (response.status_code, set_cookie(response)) == (200, None)
+    assert (await store.only()).payload == payload
+
+
+# Against a model
+
+KEYS = st.sampled_from("abc")
+STATES = st.dictionaries(KEYS, st.integers(0, 2) | st.lists(st.integers(0, 1), max_size=2), max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STATES.filter(bool), STATES, STATES)
+def test_a_merge_is_three_way_by_key(base: dict[str, Any], theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    def become(state: dict[str, Any]) -> Handler:
+        def handler(request: Request) -> None:
+            for key in set(request.session) - set(state):
+                del request.session[key]
+            request.session.update(json.loads(json.dumps(state)))
+
+        return handler
+
+    theirs = {**theirs, "kept": 1}  # so that no request makes the session empty
+    expected = {
+        key: value
+        for key in {*base, *theirs, *ours}
+        if (value := ours.get(key) if ours.get(key) != base.get(key) else theirs.get(key)) is not None
+    }
+    assert asyncio.run(overtaken(become(ours), become(theirs), **base)) == expected

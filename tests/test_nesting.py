@@ -1,0 +1,311 @@
+"""Several middlewares on one request: ours twice, ours around Starlette's own, and other people's above and below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.sessions import SessionMiddleware as StarletteSessionMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
+
+from asgi_session import Cookie, MemoryStore, SessionMiddleware, load_session
+from tests.clients import SECRET, Browser, call, http_scope, put, set_cookie, set_cookies
+from tests.spy_store import SpyStore
+
+
+@pytest.fixture
+def store() -> SpyStore:
+    return SpyStore()
+
+
+# Ours twice
+
+
+async def test_installed_twice_under_one_name_the_inner_one_passes_through(store: SpyStore) -> None:
+    inner_store = SpyStore()
+    inner = SessionMiddleware(Browser.serve, secret=SECRET, store=inner_store)
+    browser = Browser(app=SessionMiddleware(inner, secret=SECRET, store=store))
+    response = await browser.visit(put(a=1))
+    assert len(set_cookies(response)) == 1
+    assert store.calls == ["create"]
+    assert await browser.read() == {"a": 1}
+    assert inner_store.calls == []
+
+
+async def test_a_mounted_app_with_the_same_middleware_shares_the_session(store: SpyStore) -> None:
+    def installed() -> list[Middleware]:
+        return [Middleware(SessionMiddleware, secret=SECRET, store=store)]
+
+    inner = Starlette(routes=[Mount("/", Browser.serve)], middleware=installed())
+    app = Starlette(routes=[Mount("/admin", inner), Mount("/", Browser.serve)], middleware=installed())
+    browser = Browser(app=app)
+    await browser.visit(put(a=1))
+    await browser.visit(lambda request: request.state.session.increment("a"), "/admin/x")
+    assert await browser.read() == {"a": 2}
+    assert store.calls.count("replace") == 1
+
+
+def between_two(outer: SpyStore, inner: SpyStore) -> Browser:
+    """A client of sessions "outer" around "inner"; the outer one is also at `request.state.outer`."""
+
+    async def between(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["outer"] = scope["state"]["session"]
+        await wrapped(scope, receive, send)
+
+    wrapped = SessionMiddleware(Browser.serve, secret=SECRET, store=inner, name="inner")
+    return Browser(app=SessionMiddleware(between, secret=SECRET, store=outer, name="outer"))
+
+
+async def test_two_names_are_two_sessions(store: SpyStore) -> None:
+    inner = SpyStore()
+    browser = between_two(store, inner)
+
+    def fill(request: Request) -> None:
+        request.state.session["n"] = "inner"
+        request.state.outer["n"] = "outer"
+
+    response = await browser.visit(fill)
+    assert len(set_cookies(response, "outer")) == len(set_cookies(response, "inner")) == 1
+    assert (await store.data(), await inner.data()) == ({"n": "outer"}, {"n": "inner"})
+
+
+async def test_of_two_sessions_the_innermost_is_the_requests(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> list[bool]:
+        session = request.state.session
+        return [session is request.session, session is await load_session(request), session is not request.state.outer]
+
+    assert (await between_two(store, SpyStore()).visit(endpoint)).json() == [True, True, True]
+
+
+async def test_of_two_sessions_only_what_changed_is_written(store: SpyStore) -> None:
+    inner = SpyStore()
+    browser = between_two(store, inner)
+    await browser.visit(put(a=1))
+    assert store.calls == []
+    assert inner.calls == ["create"]
+
+
+async def test_two_sessions_may_live_in_one_store() -> None:
+    store = SpyStore()
+    browser = between_two(store, store)
+
+    def fill(request: Request) -> None:
+        request.state.session["n"] = "inner"
+        request.state.outer["n"] = "outer"
+
+    await browser.visit(fill)
+    assert len(await store.sids()) == 2
+    response = await browser.visit(lambda request: [request.state.session["n"], request.state.outer["n"]])
+    assert response.json() == ["inner", "outer"]
+
+
+async def test_destroying_the_outer_session_leaves_the_inner_one(store: SpyStore) -> None:
+    inner = SpyStore()
+    browser = between_two(store, inner)
+
+    def fill(request: Request) -> None:
+        request.state.session["n"] = request.state.outer["n"] = 1
+
+    await browser.visit(fill)
+    await browser.visit(lambda request: request.state.outer.destroy())
+    assert list(browser.cookies) == ["inner"]
+    assert await inner.data() == {"n": 1}
+    assert await store.sids() == []
+
+
+async def test_a_failing_inner_store_does_not_save_the_outer_session(store: SpyStore) -> None:
+    inner = SpyStore()
+    inner.fail()
+    browser = between_two(store, inner)
+
+    def fill(request: Request) -> None:
+        request.state.session["n"] = request.state.outer["n"] = 1
+
+    response = await browser.visit(fill)
+    assert response.status_code == 503
+    assert store.calls == []
+
+
+async def test_a_scope_that_is_served_twice_in_a_row_has_its_session_saved_twice(store: SpyStore) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"]["path"] = scope["path"]
+        await Response("ok")(scope, receive, send)
+
+    wrapped = SessionMiddleware(app, secret=SECRET, store=store)
+    scope = http_scope()
+    for _ in range(2):  # as a middleware does that tries again, or falls back from one app to another
+        sent = await call(wrapped, scope)
+        assert b"set-cookie" in dict(sent[0]["headers"])
+    assert len(await store.sids()) == 2
+
+
+# Mounted apps and root paths
+
+
+async def test_a_cookie_for_a_mount_is_one_for_its_whole_path(store: SpyStore) -> None:
+    inner = Starlette(
+        routes=[Mount("/", Browser.serve)],
+        middleware=[Middleware(SessionMiddleware, secret=SECRET, store=store, cookie=Cookie(path="/admin"))],
+    )
+    browser = Browser(app=Starlette(routes=[Mount("/admin", inner), Mount("/", Browser.serve)]))
+    response = await browser.visit(put(a=1), "/admin/users")
+    assert "Path=/admin" in (set_cookie(response) or "")
+    assert await browser.read("/admin/other") == {"a": 1}
+    assert (await browser.visit(lambda request: hasattr(request.state, "session"), "/else")).json() is False
+
+
+async def test_a_root_path_of_the_server_is_part_of_the_cookies_path(store: SpyStore) -> None:
+    browser = Browser(store=store, cookie=Cookie(path="/api/v1"))
+    await browser.visit(put(a=1), "/users", root_path="/api/v1")
+    assert await store.data() == {"a": 1}
+    outside = await browser.visit(lambda request: hasattr(request.state, "session"), "/users", root_path="/api/v2")
+    assert outside.json() is False
+
+
+# Starlette's own
+
+
+async def admin(request: Request) -> Response:
+    """A page of an app that has Starlette's sessions, as sqladmin does."""
+    request.session["admin"] = request.session.get("admin", 0) + 1
+    return JSONResponse(dict(request.session))
+
+
+@pytest.mark.parametrize("change_before", [True, False])
+async def test_an_inner_app_with_starlettes_sessions_does_not_confuse_ours(
+    store: SpyStore, change_before: bool
+) -> None:
+    inner = Starlette(
+        routes=[Route("/page", admin)], middleware=[Middleware(StarletteSessionMiddleware, secret_key=SECRET)]
+    )
+
+    class Counting(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            session = request.state.session
+            if change_before:
+                session.increment("visits")
+            response = await call_next(request)
+            if not change_before:
+                session.increment("visits")
+            return response
+
+    app = Starlette(
+        routes=[Mount("/admin", inner), Mount("/", Browser.serve)],
+        middleware=[
+            Middleware(SessionMiddleware, secret=SECRET, store=store, unset="destroy"),
+            Middleware(Counting),
+        ],
+    )
+    browser = Browser(app=app)
+    await browser.visit(put(user="ann"))
+    for n in (1, 2, 3):
+        response = await browser.visit(path="/admin/page")
+        assert response.json() == {"admin": n}
+        assert len(set_cookies(response)) <= 1
+    assert await store.data() == {"user": "ann", "visits": 4}
+
+
+async def test_replacing_the_sessions_place_in_the_scope_does_not_lose_ours(store: SpyStore) -> None:
+    def endpoint(request: Request) -> None:
+        request.session["a"] = 1
+        request.scope["session"] = {"other": 2}
+
+    await Browser(store=store).visit(endpoint)
+    assert await store.data() == {"a": 1}
+
+
+# Middleware above and below
+
+
+class Nosy(BaseHTTPMiddleware):
+    """Reads the session before and after the endpoint, and writes it where it is told to."""
+
+    def __init__(self, app: Any, *, before: bool = False, after: bool = False) -> None:
+        super().__init__(app)
+        self.before = before
+        self.after = after
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if self.before:
+            request.session["before"] = True
+        response = await call_next(request)
+        if self.after:
+            request.session["after"] = True
+        response.headers["x-nosy"] = str(len(request.scope.get("session", {})))
+        return response
+
+
+def app_with(*middleware: Middleware) -> Browser:
+    return Browser(app=Starlette(routes=[Mount("/", Browser.serve)], middleware=middleware))
+
+
+async def test_base_http_middleware_below_may_change_the_session_on_both_sides(store: SpyStore) -> None:
+    ours = Middleware(SessionMiddleware, secret=SECRET, store=store)
+    browser = app_with(ours, Middleware(Nosy, before=True, after=True))
+    response = await browser.visit(put(a=1))
+    assert set_cookie(response) is not None
+    assert await store.data() == {"before": True, "a": 1, "after": True}
+
+
+async def test_base_http_middleware_above_sees_the_session_and_the_cookie(store: SpyStore) -> None:
+    ours = Middleware(SessionMiddleware, secret=SECRET, store=store)
+    browser = app_with(Middleware(Nosy), ours)
+    response = await browser.visit(put(a=1))
+    assert response.headers["x-nosy"] == "1"
+    assert set_cookie(response) is not None
+    assert await browser.read() == {"a": 1}
+
+
+async def test_an_exception_through_base_http_middleware_saves_nothing(store: SpyStore) -> None:
+    ours = Middleware(SessionMiddleware, secret=SECRET, store=store)
+    browser = app_with(Middleware(Nosy), ours, Middleware(Nosy, before=True))
+
+    def endpoint(request: Request) -> None:
+        request.session["a"] = 1
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await browser.visit(endpoint)
+    assert store.calls == []
+
+
+async def test_a_failed_commit_is_503_under_and_over_base_http_middleware(store: SpyStore) -> None:
+    ours = Middleware(SessionMiddleware, secret=SECRET, store=store)
+    store.fail()
+    for middleware in ([Middleware(Nosy), ours], [ours, Middleware(Nosy, before=True)]):
+        assert (await app_with(*middleware).visit(put(a=1))).status_code == 503
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+async def test_compression_above_or_below_makes_no_difference(store: SpyStore, ours_first: bool) -> None:
+    ours = Middleware(SessionMiddleware, secret=SECRET, store=store)
+    gzip = Middleware(GZipMiddleware, minimum_size=1)
+    browser = app_with(*([ours, gzip] if ours_first else [gzip, ours]))
+
+    def endpoint(request: Request) -> str:
+        request.session["a"] = 1
+        return "x" * 1000
+
+    response = await browser.visit(endpoint)
+    assert response.headers["content-encoding"] == "gzip"
+    assert len(set_cookies(response)) == 1
+    assert sorted(response.headers["vary"].lower().split(", ")) == ["accept-encoding", "cookie"]
+
+
+async def test_the_registry_of_one_request_is_not_that_of_another() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["state"]["session"])
+
+    wrapped = SessionMiddleware(app, secret=SECRET, store=MemoryStore())
+    for _ in range(2):
+        await call(wrapped, http_scope())
+    assert seen[0] is not seen[1]

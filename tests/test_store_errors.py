@@ -1,0 +1,777 @@
+"""A store that fails or hangs: what clients are told, what is logged, and what is neither lost nor revived."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from asgi_session import (
+    Cookie,
+    SessionConflict,
+    SessionMiddleware,
+    SessionSerializationError,
+    StoreError,
+    load_session,
+)
+from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, session_app, set_cookie
+from tests.spy_store import SpyStore
+
+HANDLING = ["unavailable", "raise", "anonymous"]
+
+
+@pytest.fixture
+def store() -> SpyStore:
+    return SpyStore()
+
+
+async def signed_in(store: SpyStore, **options: Any) -> Browser:
+    """A client with a stored session."""
+    browser = Browser(store=store, **{**options, "autoload": True})
+    await browser.visit(put(a=1))
+    browser.app = session_app(store=store, **options)
+    store.calls.clear()
+    return browser
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def is_unavailable(response: Any) -> bool:
+    """Whether this is the whole answer of a server without its store: 503, when to come back, no cookie."""
+    return (
+        response.status_code == 503
+        and int(response.headers["retry-after"]) > 0
+        and "set-cookie" not in response.headers
+        and int(response.headers["content-length"]) == len(response.content)
+    )
+
+
+# The load
+
+
+async def test_a_failed_load_is_answered_with_503_and_logged(store: SpyStore, caplog: pytest.LogCaptureFixture) -> None:
+    browser = await signed_in(store)
+    store.fail()
+    asked: list[Request] = []
+    response = await browser.visit(asked.append)
+    assert is_unavailable(response)
+    assert asked == []
+    assert len(errors(caplog)) == 1
+
+
+async def test_a_failed_load_leaves_the_client_its_cookie(store: SpyStore) -> None:
+    browser = await signed_in(store)
+    store.fail()
+    await browser.visit()
+    store.work()
+    assert await browser.read() == {"a": 1}
+
+
+async def test_503_is_not_to_be_cached(store: SpyStore) -> None:
+    browser = await signed_in(store)
+    store.fail()
+    assert (await browser.visit()).headers["cache-control"] == "no-store"
+
+
+async def test_503_of_a_head_request_has_no_body(store: SpyStore) -> None:
+    browser = await signed_in(store)
+    store.fail()
+    sent = await call(browser.app, http_scope(method="HEAD", headers=cookie_header(browser.cookies)))
+    assert [message.get("status") for message in sent] == [503, None]
+    assert sent[1].get("body", b"") == b""
+
+
+async def test_a_request_without_our_cookie_does_not_notice_a_failing_store(store: SpyStore) -> None:
+    store.fail()
+    assert (await Browser(store=store).visit(lambda request: request.session.get("a"))).status_code == 200
+
+
+async def test_a_failed_load_comes_out_for_those_who_want_errors(store: SpyStore) -> None:
+    browser = await signed_in(store, on_store_error="raise")
+    store.fail()
+    with pytest.raises(StoreError) as caught:
+        await browser.visit()
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+async def test_an_anonymous_request_is_served_with_an_empty_session(
+    store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await signed_in(store, on_store_error="anonymous")
+    store.fail()
+    response = await browser.visit(lambda r: [dict(r.session), r.state.session.is_new, r.state.flash()])
+    assert response.json() == [{}, True, {}]
+    assert len(errors(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        pytest.param(lambda r: r.session.update(a=2), id="a write"),
+        pytest.param(lambda r: r.state.session.touch(), id="touch()"),
+        pytest.param(lambda r: r.state.session.mark_modified(), id="mark_modified()"),
+        pytest.param(lambda r: r.state.flash.info("hello"), id="flash"),
+        pytest.param(lambda r: setattr(r.state.session.cookie, "max_age", 60), id="another age"),
+        pytest.param(lambda r: r.state.session.regenerate(keep=True), id="regenerate(keep=True)"),
+        pytest.param(lambda r: [r.state.session.regenerate(), r.session.update(user="ann")], id="a sign-in"),
+        pytest.param(lambda r: setattr(r.state, "session", None), id="unset"),
+        pytest.param(lambda r: r.session.get("a"), id="a look"),
+    ],
+)
+async def test_an_anonymous_session_is_never_saved_and_never_touches_the_cookie(store: SpyStore, endpoint: Any) -> None:
+    browser = await signed_in(
+        store, on_store_error="anonymous", rolling=True, resave=True, save_uninitialized=True, touch_after=0
+    )
+    store.fail("get")
+
+    async def and_then_it_works_again(request: Request) -> None:
+        store.work()
+        endpoint(request)
+
+    response = await browser.visit(and_then_it_works_again)
+    assert "set-cookie" not in response.headers
+    assert store.calls == ["get"]
+    assert await store.data() == {"a": 1}
+
+
+@pytest.mark.parametrize("unset", ["destroy", "keep"])
+async def test_an_anonymous_request_that_unsets_its_session_destroys_nobodys(store: SpyStore, unset: Any) -> None:
+    browser = await signed_in(store, on_store_error="anonymous", unset=unset)
+    store.fail("get")
+    await browser.visit(lambda request: setattr(request.state, "session", None))
+    assert await store.data() == {"a": 1}
+
+
+async def test_an_anonymous_logout_does_not_claim_success(store: SpyStore) -> None:
+    browser = await signed_in(store, on_store_error="anonymous")
+    store.fail("get")
+    response = await browser.visit(lambda request: request.state.session.destroy())
+    assert is_unavailable(response)
+
+
+async def test_dropped_changes_of_an_anonymous_request_are_logged(
+    store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await signed_in(store, on_store_error="anonymous")
+    store.fail("get")
+    await browser.visit(put(a=2))
+    assert "dropped" in caplog.text
+
+
+async def test_save_of_an_anonymous_session_is_a_store_error(store: SpyStore) -> None:
+    browser = await signed_in(store, on_store_error="anonymous")
+    store.fail("get")
+
+    async def endpoint(request: Request) -> str:
+        request.session["a"] = 2
+        with pytest.raises(StoreError):
+            await request.state.session.save()
+        return "told"
+
+    assert (await browser.visit(endpoint)).json() == "told"
+    assert await store.data() == {"a": 1}
+
+
+# The commit
+
+CHANGES = [
+    pytest.param("create", None, put(a=1), id="create"),
+    pytest.param("replace", "stored", put(a=2), id="replace"),
+    pytest.param("destroy", "stored", lambda r: r.state.session.destroy(), id="destroy"),
+    pytest.param("destroy", "stored", lambda r: r.session.clear(), id="discard"),
+    pytest.param("create", "stored", lambda r: r.state.session.regenerate(keep=True), id="renew, at create"),
+    pytest.param("destroy", "stored", lambda r: r.state.session.regenerate(keep=True), id="renew, at destroy"),
+    pytest.param(
+        "create", "stored", lambda r: [r.state.session.regenerate(), r.session.update(b=1)], id="sign-in, at create"
+    ),
+    pytest.param("destroy", "stored", lambda r: r.state.session.regenerate(), id="regenerate with nothing after"),
+]
+
+
+@pytest.mark.parametrize(("method", "before", "endpoint"), CHANGES)
+@pytest.mark.parametrize("handling", ["unavailable", "anonymous"])
+async def test_a_failed_commit_is_answered_with_503(
+    store: SpyStore, handling: Any, method: str, before: str | None, endpoint: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = Browser(store=store, on_store_error=handling)
+    if before:
+        await browser.visit(put(a=1))
+    store.fail(method)
+    assert is_unavailable(await browser.visit(endpoint))
+    assert errors(caplog) != []
+
+
+@pytest.mark.parametrize(("method", "before", "endpoint"), CHANGES)
+async def test_a_failed_commit_comes_out_for_those_who_want_errors(
+    store: SpyStore, method: str, before: str | None, endpoint: Any
+) -> None:
+    browser = Browser(store=store, on_store_error="raise")
+    if before:
+        await browser.visit(put(a=1))
+    store.fail(method)
+    with pytest.raises(StoreError):
+        await browser.visit(endpoint)
+
+
+@pytest.mark.parametrize(("method", "before", "endpoint"), [change for change in CHANGES if change.values[1]])
+async def test_a_failed_commit_leaves_the_client_one_session_that_works(
+    store: SpyStore, method: str, before: str | None, endpoint: Any
+) -> None:
+    browser = await signed_in(store)
+    failing = [True]
+
+    async def fail_once() -> None:
+        if failing:
+            failing.clear()
+            raise OSError("connection reset")
+
+    store.before[method] = fail_once
+    assert is_unavailable(await browser.visit(endpoint))
+    assert await browser.read() == {"a": 1}
+    assert len(await store.sids()) == 1
+
+
+async def test_nothing_of_the_apps_response_goes_out_with_503(store: SpyStore) -> None:
+    store.fail()
+
+    def endpoint(request: Request) -> Response:
+        request.session["a"] = 1
+        return PlainTextResponse("You are signed in.", headers={"x-own": "1"})
+
+    response = await Browser(store=store).visit(endpoint)
+    assert is_unavailable(response)
+    assert "signed in" not in response.text
+    assert "x-own" not in response.headers
+
+
+async def test_a_streamed_response_is_replaced_as_a_whole(store: SpyStore) -> None:
+    store.fail()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"]["a"] = 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await send({"type": "http.response.body", "body": b"two"})
+        await send({"type": "http.response.trailers", "headers": []})
+
+    sent = await call(SessionMiddleware(app, secret=SECRET, store=store), http_scope())
+    assert [(message["type"], message.get("status")) for message in sent] == [
+        ("http.response.start", 503),
+        ("http.response.body", None),
+    ]
+
+
+async def test_a_commit_that_failed_is_not_tried_again_by_the_error_page(store: SpyStore) -> None:
+    failing = [True]
+
+    async def fail_once() -> None:
+        if failing:
+            failing.clear()
+            raise OSError("connection reset")
+
+    store.before["create"] = fail_once
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"]["a"] = 1
+        try:
+            await PlainTextResponse("ok")(scope, receive, send)
+        except StoreError:
+            await PlainTextResponse("sorry", 409)(scope, receive, send)
+
+    sent = await call(SessionMiddleware(app, secret=SECRET, store=store, on_store_error="raise"), http_scope())
+    assert sent[0]["status"] == 409
+    assert not any(name == b"set-cookie" for name, _ in sent[0]["headers"])
+    assert store.calls == ["create"]
+
+
+async def test_a_value_that_is_no_json_is_not_tried_again_by_the_error_page(store: SpyStore) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"]["a"] = {1}
+        try:
+            await PlainTextResponse("ok")(scope, receive, send)
+        except SessionSerializationError:
+            scope["state"]["session"]["a"] = 1
+            await PlainTextResponse("sorry", 400)(scope, receive, send)
+
+    sent = await call(SessionMiddleware(app, secret=SECRET, store=store), http_scope())
+    assert sent[0]["status"] == 400
+    assert store.calls == []
+
+
+async def test_a_commit_that_failed_in_a_save_that_was_caught_is_tried_again(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> str:
+        request.session["a"] = 1
+        store.fail()
+        with pytest.raises(StoreError):
+            await request.state.session.save()
+        store.work()
+        return "caught"
+
+    browser = Browser(store=store)
+    response = await browser.visit(endpoint)
+    assert response.json() == "caught"
+    assert store.calls == ["create", "create"]
+    assert await browser.read() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "then"),
+    [
+        (lambda s: s.increment("a"), {"a": 2}),
+        (lambda s: s.update(a=[1]), {"a": [1]}),
+        (lambda s: s.mark_modified(), {"a": 1}),
+        (lambda s: setattr(s.cookie, "max_age", 60), {"a": 1}),
+        (lambda s: s.update(flash={"info": ["x"]}), {"a": 1, "flash": {"info": ["x"]}}),
+        (lambda s: s.pop("a"), None),
+        (lambda s: s.destroy(), None),
+        (lambda s: s.regenerate(keep=True), {"a": 1}),
+    ],
+)
+async def test_a_save_that_was_caught_loses_no_change_and_counts_none_twice(
+    store: SpyStore, change: Any, then: Any
+) -> None:
+    browser = await signed_in(store)
+
+    async def endpoint(request: Request) -> None:
+        change(request.state.session)
+        store.fail("create", "replace", "destroy")
+        with pytest.raises(StoreError):
+            await request.state.session.save()
+        store.work()
+
+    await browser.visit(endpoint)
+    assert len(await store.sids()) == (then is not None)
+    if then is not None:
+        assert await store.data() == then
+        assert await browser.read() == then
+
+
+async def test_a_save_that_fails_and_escapes_is_answered_with_503(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> None:
+        request.session["a"] = 1
+        await request.state.session.save()
+
+    store.fail()
+    assert is_unavailable(await Browser(store=store).visit(endpoint))
+
+
+async def test_a_reload_that_fails_and_escapes_is_answered_with_503(store: SpyStore) -> None:
+    browser = await signed_in(store)
+
+    async def endpoint(request: Request) -> None:
+        store.fail()
+        await request.state.session.reload()
+
+    assert is_unavailable(await browser.visit(endpoint))
+
+
+async def test_a_claim_that_fails_and_escapes_is_answered_with_503(store: SpyStore) -> None:
+    browser = Browser(store=store)
+    await browser.visit(lambda request: request.state.flash.info("hello"))
+
+    async def endpoint(request: Request) -> None:
+        store.fail("replace")
+        await request.state.flash.claim()
+
+    assert is_unavailable(await browser.visit(endpoint))
+    store.work()
+    assert await store.data() == {"flash": {"info": ["hello"]}}
+
+
+async def test_load_session_that_fails_and_escapes_is_answered_with_503(store: SpyStore) -> None:
+    browser = await signed_in(store, autoload=False)
+
+    async def endpoint(request: Request) -> None:
+        await load_session(request)
+
+    store.fail()
+    assert is_unavailable(await browser.visit(endpoint))
+
+
+async def test_load_session_that_fails_can_be_caught(store: SpyStore) -> None:
+    browser = await signed_in(store, autoload=False)
+
+    async def endpoint(request: Request) -> str:
+        with pytest.raises(StoreError):
+            await load_session(request)
+        return "a page without a session"
+
+    store.fail()
+    response = await browser.visit(endpoint)
+    assert response.json() == "a page without a session"
+    assert set_cookie(response) is None
+
+
+async def test_load_session_of_an_anonymous_request_gives_an_empty_session(store: SpyStore) -> None:
+    browser = await signed_in(store, autoload=False, on_store_error="anonymous")
+
+    async def endpoint(request: Request) -> dict[str, Any]:
+        return dict(await load_session(request))
+
+    store.fail("get")
+    assert (await browser.visit(endpoint)).json() == {}
+
+
+async def test_a_response_from_500_on_does_not_ask_a_failing_store(store: SpyStore) -> None:
+    browser = await signed_in(store)
+
+    def endpoint(request: Request) -> None:
+        request.session["a"] = 2
+        store.fail()
+        raise HTTPException(500, "the app's own")
+
+    response = await browser.visit(endpoint)
+    assert response.status_code == 500
+    assert response.text == "the app's own"
+
+
+async def test_a_conflict_that_escapes_save_is_answered_with_503(store: SpyStore) -> None:
+    taken = Browser(store=store, genid=lambda connection: "taken")
+    await taken.visit(put(a=1))
+
+    async def endpoint(request: Request) -> None:
+        request.session["a"] = 2
+        await request.state.session.save()
+
+    assert is_unavailable(await Browser(store=store, genid=lambda connection: "taken").visit(endpoint))
+
+
+async def test_a_conflict_can_be_caught(store: SpyStore) -> None:
+    await Browser(store=store, genid=lambda connection: "taken").visit(put(a=1))
+    drawn = iter(["taken"] * 5 + ["free"])
+
+    async def endpoint(request: Request) -> None:
+        request.session["a"] = 2
+        with pytest.raises(SessionConflict):
+            await request.state.session.save()
+
+    response = await Browser(store=store, genid=lambda connection: next(drawn)).visit(endpoint)
+    assert response.status_code == 200
+    assert await store.sids() == ["taken", "free"]
+
+
+# After the start
+
+
+async def test_after_the_start_a_failed_commit_is_only_a_log_entry(
+    store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await signed_in(store)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        scope["state"]["session"]["a"] = 2
+        store.fail()
+        await send({"type": "http.response.body", "body": b"whole"})
+
+    wrapped = SessionMiddleware(app, secret=SECRET, store=store)
+    sent = await call(wrapped, http_scope(headers=cookie_header(browser.cookies)))
+    assert [message.get("status", message.get("body")) for message in sent] == [200, b"whole"]
+    assert len(errors(caplog)) == 1
+
+
+async def test_after_the_response_a_save_that_fails_and_escapes_is_only_a_log_entry(
+    store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await signed_in(store)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"whole"})
+        scope["state"]["session"]["a"] = 2
+        store.fail()
+        await Request(scope).state.session.save()
+
+    wrapped = SessionMiddleware(app, secret=SECRET, store=store)
+    sent = await call(wrapped, http_scope(headers=cookie_header(browser.cookies)))
+    assert [message.get("status", message.get("body")) for message in sent] == [200, b"whole"]
+    assert len(errors(caplog)) == 1
+
+
+# Touches
+
+
+@pytest.mark.parametrize("handling", HANDLING)
+@pytest.mark.parametrize(
+    ("rolling", "endpoint"),
+    [
+        pytest.param(False, lambda r: r.session["a"], id="automatic"),
+        pytest.param(True, lambda r: r.session["a"], id="automatic, rolling"),
+        pytest.param(False, lambda r: r.state.session.touch(), id="touch()"),
+    ],
+)
+async def test_a_failed_touch_is_logged_and_harms_nobody(
+    store: SpyStore, handling: Any, rolling: bool, endpoint: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await signed_in(store, touch_after=0, rolling=rolling, on_store_error=handling, cookie=Cookie(max_age=60))
+    store.fail("touch")
+    response = await browser.visit(endpoint)
+    assert response.status_code == 200
+    assert set_cookie(response) is None
+    assert len(errors(caplog)) == 1
+    store.work()
+    assert await store.data() == {"a": 1}
+
+
+async def test_a_failed_touch_takes_nobody_the_cookie_of_a_session_that_save_made(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> None:
+        request.session["a"] = 1
+        await request.state.session.save()
+        request.state.session.touch()
+        store.fail("touch")
+
+    browser = Browser(store=store)
+    await browser.visit(endpoint)
+    store.work()
+    assert await browser.read() == {"a": 1}
+
+
+async def test_a_failed_look_whether_the_session_is_there_harms_nobody(
+    store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await signed_in(store, rolling=True, touch_after=1000)
+    response = await browser.visit(lambda request: store.fail("get"))
+    assert response.status_code == 200
+    assert set_cookie(response) is None
+    assert len(errors(caplog)) == 1
+
+
+async def test_a_touch_that_finds_nothing_is_no_error(store: SpyStore, caplog: pytest.LogCaptureFixture) -> None:
+    browser = await signed_in(store, touch_after=0)
+
+    async def endpoint(request: Request) -> None:
+        await store.inner.clear()
+
+    response = await browser.visit(endpoint)
+    assert response.status_code == 200
+    assert errors(caplog) == []
+    assert await store.sids() == []
+
+
+# Deadlines
+
+
+@pytest.mark.parametrize("method", ["get", "replace", "destroy"])
+async def test_a_store_that_hangs_is_answered_with_503_in_time(store: SpyStore, method: str) -> None:
+    browser = await signed_in(store, store_timeout=0.03)
+    store.hang(method)
+
+    def endpoint(request: Request) -> None:
+        if method == "destroy":
+            request.state.session.destroy()
+        else:
+            request.session["a"] = 2
+
+    async with asyncio.timeout(2):
+        assert is_unavailable(await browser.visit(endpoint))
+
+
+async def test_the_deadline_holds_even_where_a_driver_ignores_cancellation(store: SpyStore) -> None:
+    browser = await signed_in(store, store_timeout=0.03)
+    free = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not free.is_set():
+            try:
+                await free.wait()
+            except asyncio.CancelledError:
+                continue
+
+    store.before["get"] = stubborn
+    async with asyncio.timeout(2):
+        assert is_unavailable(await browser.visit())
+    free.set()
+    await asyncio.sleep(0)
+
+
+async def test_what_an_abandoned_call_does_later_is_nobodys_concern(
+    store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await signed_in(store, store_timeout=0.03)
+    free, ended = asyncio.Event(), asyncio.Event()
+
+    async def fail_late() -> None:
+        while not free.is_set():
+            try:
+                await free.wait()
+            except asyncio.CancelledError:
+                continue
+        ended.set()
+        raise OSError("too late")
+
+    store.before["get"] = fail_late
+    await browser.visit()
+    caplog.clear()
+    free.set()
+    await ended.wait()
+    await asyncio.sleep(0)
+    assert caplog.records == []
+
+
+async def test_the_call_of_a_request_cancelled_while_it_loads_ends_at_the_deadline(store: SpyStore) -> None:
+    browser = await signed_in(store, store_timeout=0.03)
+    reached, stopped = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    store.before["get"] = wait
+    request = asyncio.create_task(browser.visit())
+    await reached.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    async with asyncio.timeout(2):
+        await stopped.wait()
+
+
+async def test_a_call_that_took_too_long_is_cancelled(store: SpyStore) -> None:
+    browser = await signed_in(store, store_timeout=0.03)
+    stopped = asyncio.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    store.before["get"] = wait
+    await browser.visit()
+    async with asyncio.timeout(2):
+        await stopped.wait()
+
+
+async def test_a_hanging_touch_harms_nobody(store: SpyStore) -> None:
+    browser = await signed_in(store, store_timeout=0.03, touch_after=0)
+    store.hang("touch")
+    async with asyncio.timeout(2):
+        assert (await browser.visit(lambda request: request.session["a"])).json() == 1
+
+
+async def test_many_requests_of_one_session_do_not_add_up_their_deadlines(store: SpyStore) -> None:
+    browser = await signed_in(store, store_timeout=0.1)
+    store.hang("replace")
+    async with asyncio.timeout(2):
+        responses = await asyncio.gather(*[browser.visit(put(a=n + 2)) for n in range(40)])
+    assert all(is_unavailable(response) for response in responses)
+
+
+async def test_without_a_deadline_a_slow_store_is_waited_for(store: SpyStore) -> None:
+    browser = await signed_in(store, store_timeout=None)
+    free = asyncio.Event()
+
+    async def wait() -> None:
+        await free.wait()
+
+    store.before["get"] = wait
+    request = asyncio.create_task(browser.read())
+    await asyncio.wait([request], timeout=0.05)
+    assert not request.done()
+    free.set()
+    assert await request == {"a": 1}
+
+
+async def test_a_timeout_is_a_store_error_for_those_who_want_errors(store: SpyStore) -> None:
+    browser = await signed_in(store, store_timeout=0.03, on_store_error="raise")
+    store.hang("get")
+    with pytest.raises(StoreError):
+        await browser.visit()
+
+
+# Stores of third parties
+
+
+class Odd(Exception):
+    """What nobody expects."""
+
+
+@pytest.mark.parametrize("error", [Odd("x"), KeyError("x"), TimeoutError(), AttributeError("x"), StoreError("own")])
+async def test_any_exception_of_a_store_counts_as_a_store_error(store: SpyStore, error: Exception) -> None:
+    browser = await signed_in(store)
+    store.fail("get", error=error)
+    assert is_unavailable(await browser.visit())
+
+
+async def test_a_stores_own_exception_is_the_cause(store: SpyStore) -> None:
+    browser = await signed_in(store, on_store_error="raise")
+    error = Odd("x")
+    store.fail("get", error=error)
+    with pytest.raises(StoreError) as caught:
+        await browser.visit()
+    assert caught.value.__cause__ is error
+
+
+async def test_a_store_that_cancels_itself_is_a_store_that_failed(store: SpyStore) -> None:
+    browser = await signed_in(store)
+
+    async def cancel() -> None:
+        raise asyncio.CancelledError
+
+    store.before["get"] = cancel
+    async with asyncio.timeout(2):
+        assert is_unavailable(await browser.visit())
+
+
+async def test_a_write_whose_reply_was_lost_is_not_acknowledged(store: SpyStore) -> None:
+    browser = await signed_in(store)
+
+    async def lose_the_reply() -> None:
+        raise OSError("connection reset")
+
+    store.after["replace"] = lose_the_reply
+    response = await browser.visit(lambda request: request.state.session.increment("a"))
+    assert is_unavailable(response)
+    assert store.calls == ["get", "replace"]
+    assert await store.data() == {"a": 2}
+
+
+async def test_an_error_of_the_app_that_is_no_store_error_passes(store: SpyStore) -> None:
+    def endpoint(request: Request) -> None:
+        raise OSError("the app's own")
+
+    with pytest.raises(OSError, match="own"):
+        await Browser(store=store).visit(endpoint)
+
+
+async def test_the_client_is_not_told_what_the_backend_said(store: SpyStore) -> None:
+    browser = await signed_in(store)
+    store.fail("get", error=OSError("redis://user:password@10.0.0.1 is down"))
+    response = await browser.visit()
+    assert "password" not in response.text
+    assert "10.0.0.1" not in str(response.headers)
+
+
+async def test_when_the_store_works_again_so_does_everything(store: SpyStore) -> None:
+    browser = await signed_in(store)
+    store.fail()
+    for _ in range(3):
+        assert is_unavailable(await browser.visit(put(a=9)))
+    store.work()
+    await browser.visit(lambda request: request.state.session.increment("a"))
+    assert await browser.read() == {"a": 2}
+
+
+async def test_the_client_learns_of_a_failed_commit_before_anything_else() -> None:
+    store = SpyStore()
+    store.fail()
+    first: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"]["a"] = 1
+        await send({"type": "http.response.start", "status": 302, "headers": [(b"location", b"/home")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    await call(SessionMiddleware(app, secret=SECRET, store=store), http_scope(), on_send=first.append)
+    assert first[0]["status"] == 503
