@@ -95,7 +95,7 @@ class Exchange(Standing):
             session = Session((), self)
         else:
             self._stored_cookie = stored.cookie
-            self.came = True
+            self.came = stored.data
             session = Session(stored.data, self, self.sid)
         self.session = session
         self._show(session)

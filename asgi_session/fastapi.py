@@ -53,6 +53,6 @@ class RequiredSession(SecurityBase):
         exchange = exchange_of(connection, self.name)
         session = await exchange.load()
         session.mark_accessed()
-        if not exchange.came or not all(session._has_kept(key) for key in self.keys):
+        if exchange.came is None or not all(key in exchange.came and key in session for key in self.keys):
             raise HTTPException(401, "Not authenticated", headers={"WWW-Authenticate": "APIKey"})
         return session

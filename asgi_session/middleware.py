@@ -100,7 +100,7 @@ class SessionMiddleware:
                 await exchange.load()
             await self.app(scope, receive, response.send)
         except WebSocketDisconnect:  # the client hung up, which is a normal end
-            await response.commit_late()
+            await response.hang_up()
             raise
         except (StoreError, SessionConflict) as error:
             if not await response.give_way_to(error):

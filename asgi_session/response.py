@@ -82,6 +82,11 @@ class Response:
         await self._send(message)
         await self._exchange.settle_claims()
 
+    async def hang_up(self) -> None:
+        """Save what changed on a connection that the client has closed, be it before the accept."""
+        self._exchange.headers_gone = True
+        await self.commit_late()
+
     async def commit_late(self) -> None:
         """Save what changed after the start. Only the log can tell of a failure now, and nothing is tried twice."""
         exchange = self._exchange

@@ -418,11 +418,6 @@ class Session(dict[str, Any]):
             changes[FLASH] = self._before[FLASH]
         return changes
 
-    def _has_kept(self, key: str) -> bool:
-        """Whether a key that is there was there before this request."""
-        self.accessed = True
-        return dict.__contains__(self, key) and self._before.get(key) is not ABSENT
-
     def _begin_commit(self, changes: dict[str, object]) -> Draft:
         """Take note of nothing as yet: what is changed from here on belongs to the next commit.
 

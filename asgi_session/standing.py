@@ -6,7 +6,7 @@ A leaf that commit, claims and loading share: it takes no decision.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from starlette.types import Scope
@@ -42,8 +42,8 @@ class Standing:
     """What the client is to be told about its cookie."""
     owed_age: tuple[int | None, float | None] = (None, None)
     """Max-Age and expiry of the cookie owed to the client, as they were committed."""
-    came = False
-    """Whether a stored session came with the request."""
+    came: Mapping[str, Any] | None = None
+    """The stored data that came with the request; only its keys are to be relied on."""
     created = False
     """Whether this request stored it under an id that nobody else has yet."""
     wrote = False

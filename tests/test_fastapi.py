@@ -359,7 +359,6 @@ async def test_a_key_that_this_very_request_added_did_not_come_with_it(api: Fast
     assert (await browser.visit(path="/cheat")).status_code == 401
 
 
-@pytest.mark.xfail(strict=True, reason="core: a key that was saved meanwhile counts as one that came")
 async def test_a_key_that_this_very_request_saved_did_not_come_with_it(api: FastAPI, store: SpyStore) -> None:
     async def cheat(session: SessionDep) -> None:
         session.update(user_id=1, tenant="x")

@@ -144,7 +144,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-def test_the_core_works_where_only_starlette_and_itsdangerous_are_installed() -> None:
+def test_the_core_works_where_only_its_dependencies_are_installed() -> None:
     run_python(
         f"""
 import sys
@@ -161,12 +161,17 @@ def test_importing_the_package_imports_no_extra() -> None:
     assert not set(OPTIONAL) & set(loaded)
 
 
-@pytest.mark.xfail(strict=True, reason="core: json_text needs msgspec as well")
-def test_the_core_imports_no_other_package_than_the_two() -> None:
-    extras = ("asgi_session.fastapi", "asgi_session.testing", "asgi_session.stores.mongo", "asgi_session.stores.redis")
+def test_the_core_imports_no_other_package_than_its_three_dependencies() -> None:
+    extras = (
+        "asgi_session.ciphers",
+        "asgi_session.fastapi",
+        "asgi_session.testing",
+        "asgi_session.stores.mongo",
+        "asgi_session.stores.redis",
+    )
     core = [module for module in MODULES if not module.startswith(extras)]
     packages = {name.split(".")[0] for module in core for name in IMPORTS[module]}
-    assert packages - set(sys.stdlib_module_names) == {"asgi_session", "starlette", "itsdangerous"}
+    assert packages - set(sys.stdlib_module_names) == {"asgi_session", "starlette", "itsdangerous", "msgspec"}
 
 
 def test_every_public_name_is_there() -> None:
