@@ -226,6 +226,12 @@ def doctor(*arguments: str) -> int:
     return main(["doctor", *arguments])
 
 
+def as_module(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "asgi_session", "doctor", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+
+
 def test_it_finds_nothing_in_a_healthy_collection(
     mongo: Any, mongo_store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -372,12 +378,13 @@ def test_a_value_that_is_no_text_is_counted_apart(
     "url",
     ["mongodb://user:hidden@127.0.0.1:{port}/db?serverSelectionTimeoutMS=100", "redis://:hidden@127.0.0.1:{port}"],
 )
-def test_a_server_that_is_not_there_is_no_answer_and_no_leak(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor("--store", url.format(port=free_port())) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("asgi_session doctor: ")
-    assert "hidden" not in captured.err
+def test_a_server_that_is_not_there_is_no_answer_and_no_leak(url: str) -> None:
+    # In a process of its own: PyMongo forgets a socket when it is closed while it tries to connect.
+    done = as_module("--store", url.format(port=free_port()))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("asgi_session doctor: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert "hidden" not in done.stderr
 
 
 @pytest.mark.parametrize("url", ["mongodb://user:hidden@", "redis://:hidden@host:port", "http://hidden", "hidden"])
@@ -467,7 +474,6 @@ def test_a_cookie_without_a_secret_is_no_answer(
 
 
 def test_it_runs_as_a_module(one_session: str) -> None:
-    command = [sys.executable, "-m", "asgi_session", "doctor", "--store", one_session]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    done = as_module("--store", one_session)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Sessions read: 1. Nothing was written." in done.stdout
