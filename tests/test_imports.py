@@ -108,6 +108,7 @@ def test_fastapi_is_imported_by_its_own_module_only() -> None:
     ("package", "part"),
     [
         ("pymongo", "mongo"),
+        ("cryptography", "ciphers"),
         ("bson", "mongo"),
         ("motor", "mongo"),
         ("redis", "redis"),
@@ -135,7 +136,10 @@ def test_no_module_runs_text_as_code(module: str) -> None:
     assert not called & {"eval", "exec", "compile", "__import__"}
 
 
-OPTIONAL = ["fastapi", "pydantic", "pymongo", "bson", "motor", "redis", "valkey", "jinja2", "httpx", "httpx2", "pytest"]
+OPTIONAL = [
+    *("fastapi", "pydantic", "pymongo", "bson", "motor", "redis", "valkey", "cryptography"),
+    *("jinja2", "httpx", "httpx2", "pytest"),
+]
 
 
 def run_python(code: str) -> str:
