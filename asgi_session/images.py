@@ -62,8 +62,19 @@ def shows_json(now: object, value: object) -> bool:
 
 
 def same(before: object, now: object) -> bool:
-    """Whether two images show the same value: of the same type too, so that True is not 1."""
-    return before.__class__ is now.__class__ and before == now
+    """Whether two images show equal values: 1 is 1.0 and a dict's order does not matter, but True is not 1."""
+    if isinstance(before, tuple) and isinstance(now, tuple) and before != now:
+        before, now = value_of(before), value_of(now)
+    return before == now and _same_kinds(before, now)
+
+
+def _same_kinds(one: Any, other: Any) -> bool:
+    """Whether two equal values have their bools in the same places."""
+    if isinstance(one, dict):
+        return all(_same_kinds(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return all(map(_same_kinds, one, other))
+    return isinstance(one, bool) is isinstance(other, bool)
 
 
 def value_of(before: object) -> Any:

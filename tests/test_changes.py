@@ -17,7 +17,10 @@ from asgi_session import Session
 from .clients import Browser, put
 from .spy_store import SpyStore
 
-START: dict[str, Any] = {"n": 1, "list": [1, {"a": [2]}], "dict": {"x": {"y": 1}}, "s": "text", "none": None}
+START: dict[str, Any] = {
+    **{"n": 1, "list": [1, {"a": [2]}], "dict": {"x": {"y": 1}}, "s": "text", "none": None},
+    "ordered": {"b": 1, "a": 2},
+}
 
 Change = Callable[[Any], Any]
 
@@ -73,6 +76,9 @@ NO_CHANGES: dict[str, Change] = {
     "read what is not there": lambda s: s.get("nothing"),
     "look for a key": lambda s: "n" in s,
     "an equal number": lambda s: s.__setitem__("n", 1),
+    "an equal number of another type": lambda s: s.__setitem__("n", 1.0),
+    "an equal number of another type far down": lambda s: s["dict"]["x"].update(y=1.0),
+    "an equal dict in another order": lambda s: s.__setitem__("ordered", {"a": 2, "b": 1}),
     "an equal list": lambda s: s.__setitem__("list", [1, {"a": [2]}]),
     "an equal tuple": lambda s: s.__setitem__("list", (1, {"a": (2,)})),
     "all equal": lambda s: s.update(copy.deepcopy(START)),
