@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from asgi_session.exceptions import StoreError
 
@@ -38,7 +38,11 @@ class Hold:
             try:
                 await asyncio.wait({future}, timeout=left)
             except asyncio.CancelledError as cancelled:
-                self._cancelled = cancelled
+                self.keep(cancelled)
+
+    def keep(self, cancelled: asyncio.CancelledError) -> None:
+        """Hold a cancellation back."""
+        self._cancelled = cancelled
 
     def release(self) -> None:
         """Raise the cancellation that was held back, if any."""
@@ -65,23 +69,11 @@ async def call_store(
     try:
         if answers_at_once(method):
             return await method(*args, **kwargs)
-        call = asyncio.create_task(_called(method, args, kwargs))
-        if hold is not None:
-            await hold.until(call, timeout)
-        else:
-            try:
-                await asyncio.wait({call}, timeout=timeout)
-            except asyncio.CancelledError:
-                _leave_to_itself(call, timeout)
-                raise
-        if call.done() and not call.cancelled():
-            return call.result()
-        _abandon(call)
+        return await _Call(method, args, kwargs, timeout).outcome(hold)
     except StoreError:
         raise
     except Exception as error:
         raise StoreError("the session store failed") from error
-    raise StoreError("the session store did not answer in time")
 
 
 def answers_at_once(method: Callable[..., object]) -> bool:
@@ -89,22 +81,69 @@ def answers_at_once(method: Callable[..., object]) -> bool:
     return getattr(method, "never_suspends", False) is True
 
 
-async def _called(method: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-    return await method(*args, **kwargs)
+class _Call(Generic[T]):
+    """A call in a task of its own, under way until it ends or its time is up.
+
+    That of a caller who was cancelled goes on likewise: cancelled midway, it would cost the driver a connection.
+    The first outcome counts. It is kept here: a task would wake its caller a round of the event loop later, and both
+    tasks and futures complain about an error that nobody asked for.
+    """
+
+    __slots__ = ("_ended", "_failure", "_result", "_task", "_timer", "_wake")
+
+    def __init__(
+        self,
+        method: Callable[..., Awaitable[T]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._result: T | None = None
+        self._failure: Exception | None = None
+        self._ended = False
+        self._wake: asyncio.Future[None] = loop.create_future()
+        self._timer = None if timeout is None else loop.call_later(timeout, self._give_up)
+        self._task = loop.create_task(self._run(method, args, kwargs))
+
+    async def outcome(self, hold: Hold | None) -> T:
+        """Wait for what the method returns or raises."""
+        while not self._ended:
+            try:
+                await self._wake
+            except asyncio.CancelledError as cancelled:
+                if hold is None:
+                    raise
+                hold.keep(cancelled)
+                if not self._ended:
+                    self._wake = asyncio.get_running_loop().create_future()
+        if self._failure is not None:
+            raise self._failure
+        return self._result  # type: ignore[return-value]  # set where there is no failure
+
+    async def _run(self, method: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            self._result = await method(*args, **kwargs)
+            self._end(None)
+        except Exception as error:
+            self._end(error)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if not self._ended:  # somebody cancelled it
+                self._end(_no_answer())
+
+    def _give_up(self) -> None:
+        self._end(_no_answer())
+        self._task.cancel()
+
+    def _end(self, failure: Exception | None) -> None:
+        if not self._ended:
+            self._ended = True
+            self._failure = failure
+            if not self._wake.done():
+                self._wake.set_result(None)
 
 
-def _leave_to_itself(call: asyncio.Task[Any], timeout: float | None) -> None:
-    """Let a call that nobody waits for come to its end: cancelled midway, it would cost the driver a connection."""
-    call.add_done_callback(_ignore)
-    if timeout is not None:
-        asyncio.get_running_loop().call_later(timeout, call.cancel)
-
-
-def _abandon(call: asyncio.Task[Any]) -> None:
-    call.cancel()
-    call.add_done_callback(_ignore)
-
-
-def _ignore(call: asyncio.Task[Any]) -> None:
-    if not call.cancelled():
-        call.exception()
+def _no_answer() -> StoreError:
+    return StoreError("the session store did not answer in time")
