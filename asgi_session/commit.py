@@ -158,8 +158,11 @@ class Commit:
         """What to store, the full age beginning now."""
         cookie = self._session._current_cookie()
         cookie.start_anew()
-        text = payload.write(self._session, cookie.original_max_age, cookie.expires_at, self._standing.attributes())
-        return Record(text, cookie.expires_at)
+        session, expires = self._session, cookie.expires_at
+        text = payload.write(
+            session, cookie.original_max_age, expires, self._standing.attributes(), suspects=session._before
+        )
+        return Record(text, expires)
 
     async def _replace(self) -> bool:
         standing, record = self._standing, self._record()

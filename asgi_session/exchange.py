@@ -31,7 +31,8 @@ REGISTRY = "asgi_session"
 class Exchange(Standing):
     """What the middleware does for a request, and a session asks of it."""
 
-    _values: list[bytes] | None = None
+    _outer: Exchange | None = None
+    _looked = False
     _presented: Presented | None = None
     _stored_cookie: object = None
     _claims: Claims | None = None
@@ -41,14 +42,12 @@ class Exchange(Standing):
         self.settings = settings
         self.scope = scope
         self.template = template
-        if REGISTRY not in scope:
-            scope[REGISTRY] = {}
-        self._registry: dict[str, Exchange] = scope[REGISTRY]
-        self._outer = next(reversed(self._registry.values())) if self._registry else None
-        self._registry[settings.name] = self
-        if "state" not in scope:
-            scope["state"] = {}
-        self._state: dict[str, Any] = scope["state"]
+        registry: dict[str, Exchange] = scope.setdefault(REGISTRY, {})
+        if registry:
+            self._outer = next(reversed(registry.values()))
+        registry[settings.name] = self
+        self._registry = registry
+        self._state: dict[str, Any] = scope.setdefault("state", {})
 
     # Loading
 
@@ -61,7 +60,7 @@ class Exchange(Standing):
         if self.session is not None:
             return self.session
         stored = None
-        self._presented = presented = self._find_presented()
+        presented = self._find_presented()
         if presented is not None:
             try:
                 stored = await self.fetch(presented.sid)
@@ -75,29 +74,29 @@ class Exchange(Standing):
         return self._begin(stored)
 
     def begin_without_cookie(self) -> bool:
-        """Begin a new session, without suspending, where the request has no cookie of our name."""
-        self._values = cookie_values(self.scope["headers"], self.settings.wire_name)
-        if not self._values:
-            self._begin(None)
-        return not self._values
+        """Begin a new session, without suspending, where the request has no cookie of ours."""
+        if self._find_presented() is not None:
+            return False
+        self._begin(None)
+        return True
 
     def _find_presented(self) -> Presented | None:
-        if self._values is None:
-            self._values = cookie_values(self.scope["headers"], self.settings.wire_name)
-        for value in self._values:
-            presented = self.settings.signer.unsign(value)
-            if presented is not None:
-                return presented
-        return None
+        """The first cookie of our name that verifies."""
+        if not self._looked:
+            self._looked = True
+            for value in cookie_values(self.scope["headers"], self.settings.wire_name):
+                self._presented = self.settings.signer.unsign(value)
+                if self._presented is not None:
+                    break
+        return self._presented
 
     def _begin(self, stored: Stored | None) -> Session:
         if stored is None:
-            session = Session((), self)
+            self.session = session = Session((), self)
         else:
             self._stored_cookie = stored.cookie
             self.came = stored.data
-            session = Session(stored.data, self, self.sid)
-        self.session = session
+            self.session = session = Session(stored.data, self, self.sid)
         self._show(session)
         return session
 
@@ -169,33 +168,29 @@ class Exchange(Standing):
         finally:
             hold.release()
 
+    def leaves_a_trace(self) -> bool:
+        """Whether the response's start may need a commit or a header. False for a request that ignores its session."""
+        return self.session is not None and (self.session.accessed or self.has_work())
+
     def has_work(self) -> bool:
         """Whether a commit may have something to do."""
-        return self.session is not None and (
-            not self._is_quiet(self.session)
+        session = self.session
+        return session is not None and (
+            session._asked
+            or session._cookie is not None
+            or (bool(session._before) and session._may_be_changed())
+            or (self.held_data and not dict.__len__(session))
             or self.settings.decides_always
-            or (self.sid is not None and (self._is_outdated() or self.is_due(self._stored_age())))
             or self.owed is not CookieAction.NOTHING
+            or (self.sid is not None and (self._is_outdated() or self.is_due(self._stored_age())))
+            or self._state.get("session") is not session
         )
 
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
         session = self.session
-        return session is not None and not self._is_quiet(session) and self._is_changed(session)
-
-    def _is_quiet(self, session: Session) -> bool:
-        """Whether nothing can have been done to the session, as far as one glance tells. True for most requests."""
-        return not (
-            session._before
-            or session._asked
-            or session._cookie is not None
-            or self._state.get("session") is not session
-            or (self.held_data and not dict.__len__(session))
-        )
-
-    def _is_changed(self, session: Session) -> bool:
-        return (
-            session._is_dirty()
+        return session is not None and (
+            (bool(session._before or session._asked or session._cookie is not None) and session._is_dirty())
             or (self.held_data and not dict.__len__(session))  # by a claim
             or (self._state.get("session") is not session and self._is_innermost())
         )
@@ -207,7 +202,6 @@ class Exchange(Standing):
         del self._registry[self.settings.name]
         if self._outer is not None and self._outer.session is not None:
             self._outer._show(self._outer.session)
-        self.scope = self._state = self._registry = {}
         self._outer = None
 
     async def give_back(self) -> None:
@@ -240,7 +234,8 @@ class Exchange(Standing):
         name, attributes = self.settings.name, self.attributes()
         if self.owed is CookieAction.DELETE or self.sid is None:
             return delete_cookie(name, attributes)
-        return set_cookie(name, self.settings.signer.sign(self.sid), attributes, *self.owed_age)
+        value = self.settings.signer.sign(self.sid, self._presented)
+        return set_cookie(name, value, attributes, *self.owed_age)
 
     def _is_attached(self) -> bool:
         """Whether ``request.state.session`` is still ours, as far as that is ours to say."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Collection, Mapping
+from types import NoneType
 from typing import Any, NoReturn
 
 import msgspec
@@ -19,6 +21,8 @@ MAX_DEPTH = 256
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+_SURE = frozenset({str, int, bool, NoneType})  # types of which every value is JSON
 
 _fast_encode = msgspec.json.Encoder().encode
 _fast_decode = msgspec.json.Decoder().decode
@@ -44,6 +48,23 @@ def dumps(value: object) -> str:
     if _may_be_too_deep(text) and _depth(value) > MAX_DEPTH:
         raise Unserializable("is nested too deeply")
     return text
+
+
+def dumps_checked(data: Mapping[str, Any], suspects: Collection[str]) -> str:
+    """The text of an object of which only the members `suspects` may be anything but JSON.
+
+    Raises:
+        Unserializable: as `dumps`.
+    """
+    if len(suspects) >= len(data):
+        return dumps(data)
+    doubtful = {key: data[key] for key in suspects if key in data and data[key].__class__ not in _SURE}
+    if doubtful:
+        dumps(doubtful)
+    try:
+        return _fast_encode(data).decode("utf-8")
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):  # large integers, lone surrogates, ...
+        return _exactly(data)
 
 
 def _exactly(value: object) -> str:

@@ -90,7 +90,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         template = settings.cookie_for(scope)
-        if not path_matches(scope, template.path):
+        if template.path != "/" and not path_matches(scope, template.path):
             await self.app(scope, receive, send)
             return
         exchange = Exchange(settings, scope, template)

@@ -89,7 +89,7 @@ class _Call(Generic[T]):
     tasks and futures complain about an error that nobody asked for.
     """
 
-    __slots__ = ("_ended", "_failure", "_result", "_task", "_timer", "_wake")
+    __slots__ = ("_ended", "_failure", "_method", "_result", "_task", "_timer", "_wake")
 
     def __init__(
         self,
@@ -99,12 +99,13 @@ class _Call(Generic[T]):
         timeout: float | None,
     ) -> None:
         loop = asyncio.get_running_loop()
+        self._method = method
         self._result: T | None = None
         self._failure: Exception | None = None
         self._ended = False
         self._wake: asyncio.Future[None] = loop.create_future()
         self._timer = None if timeout is None else loop.call_later(timeout, self._give_up)
-        self._task = loop.create_task(self._run(method, args, kwargs))
+        self._task = loop.create_task(self._run(args, kwargs))
 
     async def outcome(self, hold: Hold | None) -> T:
         """Wait for what the method returns or raises."""
@@ -121,9 +122,9 @@ class _Call(Generic[T]):
             raise self._failure
         return self._result  # type: ignore[return-value]  # set where there is no failure
 
-    async def _run(self, method: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            self._result = await method(*args, **kwargs)
+            self._result = await self._method(*args, **kwargs)
             self._end(None)
         except Exception as error:
             self._end(error)
@@ -135,7 +136,9 @@ class _Call(Generic[T]):
 
     def _give_up(self) -> None:
         self._end(_no_answer())
-        self._task.cancel()
+        store = getattr(self._method, "__self__", None)
+        if not getattr(store, "ends_by_itself", False):
+            self._task.cancel()
 
     def _end(self, failure: Exception | None) -> None:
         if not self._ended:

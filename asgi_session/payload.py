@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.exceptions import SessionSerializationError
-from asgi_session.json_text import Unserializable, dumps, loads
+from asgi_session.json_text import Unserializable, dumps, dumps_checked, loads
 
 COOKIE = "cookie"
 """The one session key that is not the application's."""
@@ -33,7 +33,13 @@ def read(payload: str) -> Stored | None:
     return Stored(data, data.pop(COOKIE, None))
 
 
-def write(data: dict[str, Any], age: float | None, expires: float | None, attributes: Attributes) -> str:
+def write(
+    data: dict[str, Any],
+    age: float | None,
+    expires: float | None,
+    attributes: Attributes,
+    suspects: Collection[str] | None = None,
+) -> str:
     """Put a payload together.
 
     Args:
@@ -41,6 +47,7 @@ def write(data: dict[str, Any], age: float | None, expires: float | None, attrib
         age: seconds of the full age; None for a browser session.
         expires: Unix time at which it ends; None likewise.
         attributes: the cookie's other settings, stored for Express's sake.
+        suspects: keys whose values may not be JSON, since they did not come from a payload; None: all.
 
     Raises:
         SessionSerializationError: a value that JSON can't hold; names its key.
@@ -50,12 +57,12 @@ def write(data: dict[str, Any], age: float | None, expires: float | None, attrib
         f',"expires":{_iso(expires)}{attributes.stored_back}}}'
     )
     plain = dict(dict.items(data))  # not data.copy(): a session would note that its values are handed out
-    return f"{front},{_dump(plain)[1:]}" if plain else f"{front}}}"
+    return f"{front},{_dump(plain, plain if suspects is None else suspects)[1:]}" if plain else f"{front}}}"
 
 
-def _dump(data: dict[str, Any]) -> str:
+def _dump(data: dict[str, Any], suspects: Collection[str]) -> str:
     try:
-        return dumps(data)
+        return dumps_checked(data, suspects)
     except Unserializable:
         for key, value in data.items():
             try:

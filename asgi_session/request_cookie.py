@@ -16,9 +16,10 @@ def cookie_values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[b
     for header, content in headers:
         if header == b"cookie" and name in content:
             for pair in content.split(b";"):
-                key, separator, value = pair.partition(b"=")
-                if separator and key.strip(b" \t") == name:
-                    values.append(value.strip(b" \t"))
+                if name in pair:
+                    key, separator, value = pair.partition(b"=")
+                    if separator and key.strip(b" \t") == name:
+                        values.append(value.strip(b" \t"))
     return values
 
 

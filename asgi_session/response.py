@@ -34,12 +34,18 @@ class Response:
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the server's own awaitable where there is nothing to do."""
         kind = message["type"]
-        if not self._exchange.headers_gone and kind in _STARTS and message.get("status", 200) >= 200:
-            return self._start(message)
+        exchange = self._exchange
+        if not exchange.headers_gone and kind in _STARTS:
+            status = message.get("status", 200)
+            if kind == "http.response.start" and 200 <= status < 500 and not exchange.leaves_a_trace():
+                exchange.headers_gone = True
+            elif status >= 200:
+                return self._start(message)
+            return self._send(message)
         if self._replaced:
             return _nothing()
         last = not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close"
-        if last and (self._accepted or self._exchange.has_claims() or self._exchange.has_changes()):
+        if last and (self._accepted or exchange.has_changes() or exchange.has_claims()):
             return self._end(message)
         return self._send(message)
 

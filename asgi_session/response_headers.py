@@ -13,12 +13,15 @@ def with_session_headers(message: Message, *, set_cookie: str | None, vary: bool
         vary: say that the response depends on the cookie, once, merged into a Vary header that is there.
     """
     headers: list[tuple[bytes, bytes]] = list(message.get("headers") or ())
+    names = [name.lower() for name, _ in headers]
     if set_cookie is not None:
         headers.append((b"set-cookie", set_cookie.encode("ascii")))
-        if not any(name.lower() == b"cache-control" for name, _ in headers):
+        if b"cache-control" not in names:
             headers.append((b"cache-control", b"no-store"))
-    if vary:
+    if vary and b"vary" in names:
         _vary_by_cookie(headers)
+    elif vary:
+        headers.append((b"vary", b"Cookie"))
     return {**message, "headers": headers}
 
 

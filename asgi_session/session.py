@@ -78,7 +78,8 @@ class Session(dict[str, Any]):
         sid: str | None = None,
         cookie: SessionCookie | None = None,
     ) -> None:
-        dict.__init__(self, data)
+        if data:
+            dict.update(self, data)
         self._owner = owner
         self._id = sid
         self._cookie = cookie
@@ -280,7 +281,8 @@ class Session(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._write(key, value)
-        self._increments.pop(key, None)
+        if self._increments:
+            self._increments.pop(key, None)
 
     def __delitem__(self, key: str) -> None:
         self._note(key)
@@ -400,6 +402,11 @@ class Session(dict[str, Any]):
         """Whether the handler did anything that a commit has to carry out."""
         return self._asked or self._age_assigned() or bool(self._before and self._changes())
 
+    def _may_be_changed(self) -> bool:
+        """Whether a commit is worth its while: not if containers were handed out and came to nothing."""
+        only_seen = all(before.__class__ is tuple for before in self._before.values())
+        return not only_seen or bool(self._flash_log or self._changes(thorough=True))
+
     def _changes(self, *, thorough: bool = False) -> dict[str, object]:
         """The keys whose value is another than before, with the image of what it is now.
 
@@ -411,7 +418,7 @@ class Session(dict[str, Any]):
         changes = {}
         for key, before in self._before.items():
             value = dict.get(self, key, ABSENT)
-            now = image(value)
+            now = value if value.__class__ in SCALARS else image(value)
             if not same(before, now) or (thorough and not shows_json(now, value)):
                 changes[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
@@ -535,8 +542,11 @@ class Session(dict[str, Any]):
             raise TypeError("session keys are str")
         if key == COOKIE:
             raise ValueError("the session key 'cookie' is reserved")
-        self._refuse_if_destroyed()
-        self._note(key)
+        if self._destroyed:
+            self._refuse_if_destroyed()
+        if key not in self._before:
+            self._note(key)
+        self.accessed = True
         dict.__setitem__(self, key, value)
 
     def _note(self, key: str) -> None:

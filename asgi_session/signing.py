@@ -57,6 +57,7 @@ class Presented(NamedTuple):
 
     sid: str
     outdated: bool  # signed by a secret other than the first
+    signature: bytes  # the base64 of it, not percent-encoded
 
 
 class CookieSigner:
@@ -64,13 +65,22 @@ class CookieSigner:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._signers = [ExpressSigner(secret) for secret in secrets]
+        self._first = self._signers[0]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {len(self._signers)} secrets>"
 
-    def sign(self, sid: str) -> str:
-        """The cookie value for an id, as it stands in a Set-Cookie header."""
-        signature = self._signers[0].get_signature(sid).decode("ascii")
+    def sign(self, sid: str, presented: Presented | None = None) -> str:
+        """The cookie value for an id, as it stands in a Set-Cookie header.
+
+        Args:
+            sid: the id.
+            presented: what came with the request; its signature serves again where it is the same.
+        """
+        if presented is not None and presented.sid == sid and not presented.outdated:
+            signature = presented.signature.decode("ascii")
+        else:
+            signature = self._first.get_signature(sid).decode("ascii")
         spelled = sid if _PLAIN(sid) else quote(sid, safe=_UNRESERVED)
         return f"s%3A{spelled}.{signature.replace('/', '%2F').replace('+', '%2B')}"
 
@@ -88,7 +98,7 @@ class CookieSigner:
             return None
         for signer in self._signers:
             if hmac.compare_digest(signature, signer.get_signature(sid)):
-                return Presented(sid.decode("utf-8"), signer is not self._signers[0])
+                return Presented(sid.decode("utf-8"), signer is not self._first, signature)
         return None
 
 

@@ -60,6 +60,9 @@ class Store(ABC):
     ttl: float = 14 * 86400
     """Life in seconds of a record stored with ``expires=None``. Two weeks, as in connect-mongo."""
 
+    ends_by_itself: bool = False
+    """Whether a call that took too long is left alone instead of cancelled: its driver ends it, and may take harm."""
+
     @abstractmethod
     async def get(self, sid: str) -> Record | None:
         """The record, with its effective expiry; None where it is missing or expired."""

@@ -72,6 +72,7 @@ class EncryptedStore(Store):
         if isinstance(codec, type) or not all(callable(getattr(codec, name, None)) for name in ("seal", "open")):
             raise TypeError("codec is no Codec instance")
         self.ttl = store.ttl
+        self.ends_by_itself = store.ends_by_itself
         self._store = store
         self._codec = codec
         self._accept_plaintext = accept_plaintext

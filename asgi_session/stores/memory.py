@@ -118,7 +118,7 @@ class MemoryStore(Store):
         if held is None or not self._is(held, expected):
             return False
         expires = self._expiry(record.expires, now)
-        self._put(sid, self._pack(record.payload, expires), held, now)
+        self._put(sid, expires, self._pack(record.payload, expires), held, now)
         return True
 
     @never_suspends
@@ -128,7 +128,8 @@ class MemoryStore(Store):
         if held is None:
             return False
         _, common, cut = _unpack_head(held)
-        self._put(sid, _HEAD.pack(self._expiry(expires, now), common, cut) + held[_BODY:], held, now)
+        expires = self._expiry(expires, now)
+        self._put(sid, expires, _HEAD.pack(expires, common, cut) + held[_BODY:], held, now)
         return True
 
     @never_suspends
@@ -173,9 +174,8 @@ class MemoryStore(Store):
         del self._records[sid]
         self._tidy(now)
 
-    def _put(self, sid: str, new: bytes, old: bytes, now: float) -> None:
+    def _put(self, sid: str, expires: float, new: bytes, old: bytes, now: float) -> None:
         """Put `new` into the place of `old`, which lives."""
-        expires = _unpack_head(new)[0]
         if not expires > now:
             self._forget(sid, now)
             return

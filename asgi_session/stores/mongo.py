@@ -61,6 +61,8 @@ class MongoStore(Store):
         store = MongoStore(AsyncMongoClient(url)["app"]["sessions"])
     """
 
+    ends_by_itself = True  # PyMongo's own timeouts see to it; cancelled while it looks for a server, it can lock up
+
     def __init__(
         self,
         collection: MongoCollection,

@@ -11,7 +11,6 @@ tries all orders of the events that fit.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -143,7 +142,7 @@ class Request:
 
     def load(self, stored: dict[str, Data]) -> None:
         self.is_new = self.sid not in stored
-        self.view = copy.deepcopy(stored.get(self.sid, {}))
+        self.view = dict(stored.get(self.sid, {}))
         self.work()
 
     def claim(self, stored: dict[str, Data]) -> None:
@@ -249,7 +248,7 @@ def outcomes(start: Data, programs: Sequence[Program], moments: Mapping[Event, t
             once its handler has returned.
     """
     for order in _orders(dict(moments)):
-        stored = {OLD: copy.deepcopy(start)}
+        stored = {OLD: dict(start)}
         requests = [Request(number, program) for number, program in enumerate(programs)]
         for event in order:
             request = requests[event.request]

@@ -32,3 +32,8 @@ def _two() -> Iterator[Program]:
 
 TWO: list[Program] = list(_two())
 """Requests of two operations: all that differ from each other and from one operation."""
+
+_SIMPLE = {"nested", "delete"}  # to others they are a `put` of another key
+
+TWO_BRIEFLY: list[Program] = [program for program in TWO if not _SIMPLE & set(program)]
+"""Those of them that differ in what they mean to others."""

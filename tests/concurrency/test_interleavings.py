@@ -10,8 +10,8 @@ import pytest
 from asgi_session import Record
 from tests.concurrency.conftest import ORDERS
 from tests.concurrency.interleaving import laboratory
-from tests.concurrency.operations import OPERATIONS, Program
-from tests.concurrency.programs import ONE, START, TWO
+from tests.concurrency.operations import Program
+from tests.concurrency.programs import ONE, START, TWO, TWO_BRIEFLY
 from tests.concurrency.scheduler import SteppedStore
 
 Run = Callable[..., int]
@@ -55,13 +55,13 @@ def test_one_operation_against_two_in_every_order(run: Run, one: Program, start:
     run(start, [[one, two] for two in TWO])
 
 
-@pytest.mark.parametrize("first", OPERATIONS)
+@pytest.mark.parametrize("first", sorted({program[0] for program in TWO_BRIEFLY}))
 def test_two_operations_against_two_in_every_order(run: Run, first: str) -> None:
     """By the first operation of the first request."""
-    run("much", [pair for pair in combinations_with_replacement(TWO, 2) if pair[0][0] == first])
+    run("much", [pair for pair in combinations_with_replacement(TWO_BRIEFLY, 2) if pair[0][0] == first])
 
 
-HARD = ["put", "drain", "claim", "add", "keep", "regenerate", "destroy"]
+HARD = ["put", "drain", "claim", "keep", "regenerate", "destroy"]
 """What three requests at once do: everything that merges, takes away or ends in a way of its own."""
 
 
@@ -78,6 +78,7 @@ def test_three_requests_in_every_order(run: Run, first: str) -> None:
         ("increment", "increment", "increment"),
         ("claim", "claim", "claim"),
         ("drain", "add", "claim"),
+        ("add", "add", "claim"),
         ("put", "put", "regenerate"),
         ("put", "add", "keep"),
         ("put", "claim", "destroy"),

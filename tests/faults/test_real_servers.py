@@ -16,7 +16,7 @@ import pytest
 from asgi_session import Store
 from asgi_session.stores.mongo import MongoStore
 from asgi_session.stores.redis import RedisStore
-from tests.faults.load import Client, Load, app_on, load
+from tests.faults.load import PATIENCE, Client, Load, app_on, load
 from tests.servers.mongo import MongoServer, mongo_client, start_mongo
 from tests.servers.process import Server
 from tests.servers.redis import Proxy, debian_binary, redis_process, valkey_binary
@@ -63,15 +63,17 @@ def servers(mongo: MongoServer, redis: Server, valkey: Server) -> list[Server]:
 async def stores(mongo: MongoServer, redis: Server, valkey: Server) -> AsyncIterator[dict[str, Store]]:
     """A store of each kind, by name."""
     name = uuid.uuid4().hex
-    async with AsyncExitStack() as stack:
-        found: dict[str, Store] = {}
-        for driver in ("pymongo", "motor"):
-            client = await stack.enter_async_context(mongo_client(driver, mongo.url))
-            found[driver] = MongoStore(client["asgi_session_tests"][name + driver])
-        for kind, server in (("redis", redis), ("valkey", valkey)):
-            store = RedisStore.from_url(f"redis://127.0.0.1:{server.port}", prefix=name)
-            found[kind] = await stack.enter_async_context(store)
-        yield found
+    stack = AsyncExitStack()
+    found: dict[str, Store] = {}
+    for driver in ("pymongo", "motor"):
+        client = await stack.enter_async_context(mongo_client(driver, mongo.url))
+        found[driver] = MongoStore(client["asgi_session_tests"][name + driver])
+    for kind, server in (("redis", redis), ("valkey", valkey)):
+        store = RedisStore.from_url(f"redis://127.0.0.1:{server.port}", prefix=name)
+        found[kind] = await stack.enter_async_context(store)
+    yield found
+    async with asyncio.timeout(PATIENCE):  # a driver that hangs must not hang the whole run
+        await stack.aclose()
 
 
 @pytest.fixture(autouse=True)

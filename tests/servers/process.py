@@ -46,11 +46,13 @@ class Server:
     def start(self) -> None:
         """Start (again, on the same port and data) and wait until it serves."""
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command(self.port, self.folder), stdout=log, stderr=log)  # noqa: S603
+            self._process = subprocess.Popen(self._command(self.port, self.folder), stdout=log, stderr=log)
         deadline = time.monotonic() + self._patience
         while not self._ready(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("server did not start:\n" + (self.folder / "log").read_text(errors="replace")[-2000:])
+                raise RuntimeError(
+                    "server did not start:\n" + (self.folder / "log").read_text(errors="replace")[-2000:]
+                )
             time.sleep(0.02)
 
     def signal(self, number: signal.Signals) -> None:

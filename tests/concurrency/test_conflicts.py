@@ -1,9 +1,8 @@
-"""What two requests did to one session comes together, key by key; `first` commits while `later` is at work."""
+"""What a conflict costs, and merges that need a closer look; `first` commits while `later` is at work."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -55,34 +54,6 @@ def put(**data: Any) -> Handler:
     return lambda request: request.session.update(data)
 
 
-async def test_different_keys_stay_both() -> None:
-    assert await merged({"z": 0}, put(a=1), put(b=2)) == {"z": 0, "a": 1, "b": 2}
-
-
-async def test_of_one_key_the_later_commit_stays() -> None:
-    assert await merged({"a": 0}, put(a=1), put(a=2)) == {"a": 2}
-
-
-async def test_a_value_that_was_set_to_what_it_was_is_no_change_and_the_others_stays() -> None:
-    assert await merged({"a": 0}, put(a=1), put(a=0, b=2)) == {"a": 1, "b": 2}
-
-
-async def test_a_key_deleted_by_one_stays_deleted_when_the_other_writes_another() -> None:
-    def delete(request: Request) -> None:
-        del request.session["a"]
-
-    assert await merged({"a": 0, "b": 0}, delete, put(b=1)) == {"b": 1}
-    assert await merged({"a": 0, "b": 0}, put(b=1), delete) == {"b": 1}
-
-
-async def test_changes_inside_values_are_whole_keys() -> None:
-    def add(name: str, item: int) -> Handler:
-        return lambda request: request.session[name].append(item)
-
-    assert await merged({"a": [], "b": []}, add("a", 1), add("b", 2)) == {"a": [1], "b": [2]}
-    assert await merged({"a": []}, add("a", 1), add("a", 2)) == {"a": [2]}
-
-
 async def test_an_increment_counts_on_what_the_other_left() -> None:
     def add(by: float) -> Handler:
         return lambda request: request.state.session.increment("n", by)
@@ -105,19 +76,6 @@ async def test_equal_messages_added_at_once_stay_both() -> None:
     assert await merged({"z": 0}, say, say) == {"z": 0, "flash": {"info": ["Saved", "Saved"]}}
 
 
-async def test_a_drain_takes_no_message_that_was_added_meanwhile() -> None:
-    def say(request: Request) -> None:
-        request.state.flash("info", "new")
-
-    def drain(request: Request) -> None:
-        assert request.state.flash("info") == ["old"]
-
-    start = {"z": 0, "flash": {"info": ["old"]}}
-    assert await merged(start, say, drain) == {"z": 0, "flash": {"info": ["new"]}}
-    assert await merged(start, drain, say) == {"z": 0, "flash": {"info": ["new"]}}
-    assert await merged(start, drain, drain) == {"z": 0}
-
-
 async def test_of_equal_messages_each_drain_takes_those_that_it_saw() -> None:
     def drain(request: Request) -> None:
         assert request.state.flash("info") == ["Saved"]
@@ -136,37 +94,6 @@ async def test_a_drained_message_that_is_added_again_is_there_once() -> None:
 
     start = {"z": 0, "flash": {"info": ["one", "two"]}}
     assert await merged(start, put(z=1), put_back) == {"z": 1, "flash": {"info": ["one", "two"]}}
-
-
-async def test_categories_do_not_concern_each_other() -> None:
-    def drain(request: Request) -> None:
-        request.state.flash("error")
-
-    def say(request: Request) -> None:
-        request.state.flash("info", "new")
-
-    assert await merged({"z": 0, "flash": {"error": ["old"]}}, drain, say) == {"z": 0, "flash": {"info": ["new"]}}
-
-
-async def test_a_session_that_one_request_emptied_lives_on_if_another_put_something_in() -> None:
-    def empty(request: Request) -> None:
-        request.session.clear()
-
-    assert await merged({"a": 0}, put(b=1), empty) == {"b": 1}
-
-
-async def test_an_assigned_age_and_a_changed_key_stay_both(clock: Clock) -> None:
-    def remember(request: Request) -> None:
-        request.state.session.cookie.max_age = 86400
-
-    for first, later in [(remember, put(a=1)), (put(a=1), remember)]:
-        session = Session({"z": 0}, cookie=Cookie(max_age=3600))
-        await session.start()
-        await session.at_once(first, later)
-        record = await session.store.only()
-        assert await session.store.data() == {"z": 0, "a": 1}
-        assert json.loads(record.payload)["cookie"]["originalMaxAge"] == 86400_000
-        assert record.expires == clock.now + 86400
 
 
 async def test_of_two_assigned_ages_the_later_commit_stays(clock: Clock) -> None:
@@ -196,30 +123,6 @@ async def test_a_commit_that_lost_once_loads_once_more_and_writes_once_more() ->
     await session.start()
     await session.at_once(put(b=1), put(a=1))
     assert session.store.calls == ["replace", "get", "replace"]
-
-
-async def test_a_touch_in_between_is_no_conflict(clock: Clock) -> None:
-    session = Session({"a": 0}, cookie=Cookie(max_age=3600))
-    await session.start()
-    clock.advance(1000)
-    await session.at_once(lambda request: request.state.session.touch(), put(a=1))
-    assert session.store.calls == ["replace"]
-
-
-async def test_a_writer_that_knows_nothing_of_us_is_noticed_and_loses_nothing_by_us() -> None:
-    session = Session({"a": 0})
-    await session.start()
-    (sid,) = await session.store.sids()
-    record = await session.store.only()
-    foreign = {**json.loads(record.payload), "express": "was here"}
-
-    async def handler(request: Request) -> None:
-        request.session["a"] = 1
-        await session.store.inner.destroy(sid)
-        await session.store.inner.create(sid, Record(json.dumps(foreign), record.expires))
-
-    await session.browser.visit(handler)
-    assert await session.store.data() == {"a": 1, "express": "was here"}
 
 
 async def test_a_new_message_is_not_lost_to_a_request_that_committed_before_it_was_added() -> None:
