@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
+from mypy import api
 
 ROOT = Path(__file__).parent.parent
 
@@ -101,7 +101,6 @@ Half()  # E: Cannot instantiate abstract class
 
 
 def test_right_uses_pass_the_type_checker_and_wrong_ones_do_not(tmp_path: Path) -> None:
-    api = pytest.importorskip("mypy.api")
     lines = CHECKED.splitlines()
     (tmp_path / "uses.py").write_text(CHECKED, encoding="utf-8")
     report, trouble, _ = api.run(
