@@ -18,7 +18,11 @@ from .clients import Browser, put
 from .spy_store import SpyStore
 
 START: dict[str, Any] = {
-    "n": 1, "list": [1, {"a": [2]}], "dict": {"x": {"y": 1}}, "s": "text", "none": None,
+    "n": 1,
+    "list": [1, {"a": [2]}],
+    "dict": {"x": {"y": 1}},
+    "s": "text",
+    "none": None,
     "ordered": {"b": 1, "a": 2},
 }
 
