@@ -109,8 +109,10 @@ def _open(options: argparse.Namespace) -> tuple[Store, list[Callable[[str], Iter
         if scheme in _MONGO:
             from asgi_session.stores.mongo import MongoStore
 
-            mongo = MongoStore.from_url(url, collection=options.collection, stringify=options.stringify)
-            mongo._index.settled = True  # else the first read would create the index, and that deletes what has expired
+            # An index would be a write, and it deletes what has expired.
+            mongo = MongoStore.from_url(
+                url, collection=options.collection, stringify=options.stringify, create_index=False
+            )
             return mongo, [examine, examine_for_connect_mongo, *([] if options.stringify else [examine_for_document])]
         if scheme in _REDIS:
             from asgi_session.stores.redis import RedisStore

@@ -51,6 +51,7 @@ class MongoStore(Store):
             accepts both. A sub-document can't hold lone surrogates, integers beyond 64 bits or NUL in keys: writing
             such a session raises `StoreError`.
         transform_id: session id to ``_id``, like connect-mongo's ``transformId``.
+        create_index: False leaves the TTL index to somebody else, like connect-mongo's ``autoRemove: "disabled"``.
 
     Raises:
         TypeError: `collection` is a synchronous one, or none at all.
@@ -70,6 +71,7 @@ class MongoStore(Store):
         ttl: float = Store.ttl,
         stringify: bool = True,
         transform_id: Callable[[str], str] | None = None,
+        create_index: bool = True,
     ) -> None:
         _check_collection(collection)
         if not 0 < ttl < math.inf:
@@ -80,6 +82,7 @@ class MongoStore(Store):
         # Motor's collection has the same methods. The caller's codec options must not decide what sessions look like.
         self._collection: AsyncCollection[RawBSONDocument] = collection.with_options(codec_options=form.RAW)
         self._index = ExpiryIndex(self._collection)
+        self._index.settled = not create_index
         self._client: AsyncMongoClient[dict[str, Any]] | None = None
 
     @classmethod
@@ -91,17 +94,18 @@ class MongoStore(Store):
         ttl: float = Store.ttl,
         stringify: bool = True,
         transform_id: Callable[[str], str] | None = None,
+        create_index: bool = True,
     ) -> Self:
         """A store with a client of its own, which `aclose` closes.
 
         Args:
             url: a MongoDB connection string; its path names the database, ``test`` if it has none.
             collection: name of the collection.
-            ttl, stringify, transform_id: as for the class.
+            ttl, stringify, transform_id, create_index: as for the class.
         """
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url)
         chosen = client.get_default_database("test")[collection]
-        store = cls(chosen, ttl=ttl, stringify=stringify, transform_id=transform_id)
+        store = cls(chosen, ttl=ttl, stringify=stringify, transform_id=transform_id, create_index=create_index)
         store._client = client
         return store
 

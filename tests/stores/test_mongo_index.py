@@ -60,6 +60,12 @@ async def test_the_index_is_asked_for_once(mongo_collection: Any, mongo_commands
     assert mongo_commands.names.count("createIndexes") == 1
 
 
+async def test_no_index_is_created_where_that_is_left_to_somebody_else(mongo_collection: Any) -> None:
+    store = MongoStore(mongo_collection, create_index=False)
+    assert await store.create("a", RECORD)
+    assert "expires_1" not in await indexes(mongo_collection)
+
+
 async def test_connect_mongos_index_is_taken_as_it_is(
     mongo_collection: Any, mongo_commands: Commands, caplog: pytest.LogCaptureFixture
 ) -> None:
