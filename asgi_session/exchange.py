@@ -59,6 +59,12 @@ class Exchange(Standing):
         """
         if self.session is not None:
             return self.session
+        if answers_at_once(self.settings.store.get):
+            return await self._load()
+        async with self._lock():  # another task of this request may be at it
+            return await self._load() if self.session is None else self.session
+
+    async def _load(self) -> Session:
         stored = None
         presented = self._find_presented()
         if presented is not None:
@@ -69,8 +75,6 @@ class Exchange(Standing):
                     raise
                 report(error)
                 self.blind = True
-        if self.session is not None:  # another task of this request was faster
-            return self.session
         return self._begin(stored)
 
     def begin_without_cookie(self) -> bool:
@@ -124,12 +128,13 @@ class Exchange(Standing):
             raise SessionNotFound("the session was destroyed elsewhere or has expired")
 
     async def reload(self) -> None:
-        sid = self.sid
-        stored = None if sid is None else await self.fetch(sid)
-        if stored is None or sid is None:
-            raise SessionNotFound("there is no stored session to reload")
-        self._stored_cookie = stored.cookie
-        self.loaded._reset(sid, stored.data)
+        async with self._lock():
+            sid = self.sid
+            stored = None if sid is None else await self.fetch(sid)
+            if stored is None or sid is None:
+                raise SessionNotFound("there is no stored session to reload")
+            self._stored_cookie = stored.cookie
+            self.loaded._reset(sid, stored.data)
 
     async def claim(self, category: str | None) -> Queue:
         if self._claims is None:
@@ -264,7 +269,7 @@ class Exchange(Standing):
             logger.warning("Changes to a session were dropped: the store failed when it was to be loaded.")
 
     def _lock(self) -> asyncio.Lock:
-        """Commits and claims of one request wait for each other."""
+        """What one request's tasks ask of the store is asked one after the other."""
         if self._saving is None:
             self._saving = asyncio.Lock()
         return self._saving

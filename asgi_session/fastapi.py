@@ -22,7 +22,9 @@ async def _session(connection: HTTPConnection) -> Session:
 
 
 async def _flash(connection: HTTPConnection) -> Flash:
-    return Flash(await load_session(connection))
+    await load_session(connection)
+    flash: Flash = connection.state.flash
+    return flash
 
 
 SessionDep = Annotated[Session, Depends(_session)]

@@ -76,6 +76,16 @@ async def test_two_tasks_of_one_request_that_ask_at_once_get_the_same(store: Spy
     assert await store.data() == {"a": 1, "b": 2}
 
 
+async def test_two_tasks_of_one_request_that_ask_at_once_read_once(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> None:
+        await asyncio.gather(load_session(request), load_session(request))
+
+    browser = await lazy(store)
+    store.before["get"] = lambda: asyncio.sleep(0)
+    await browser.visit(endpoint)
+    assert store.calls == ["get"]  # the state that a commit expects is the one that the handler saw
+
+
 async def test_changes_are_saved_as_ever(store: SpyStore) -> None:
     async def endpoint(request: Request) -> None:
         (await load_session(request))["a"] = 2

@@ -470,3 +470,16 @@ def test_dependencies_serve_websocket_routes_too(api: FastAPI, store: SpyStore) 
         with client.websocket_connect("/ws") as websocket:
             assert websocket.receive_json() is True
         assert client.get("/flash").json() == ["over the wire"]
+
+
+@pytest.mark.parametrize("autoload", [True, False])
+async def test_what_is_injected_is_what_stands_on_the_request(autoload: bool) -> None:
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, secret=SECRET, autoload=autoload)
+
+    @app.get("/")
+    async def endpoint(request: Request, flash: FlashDep, session: SessionDep) -> list[bool]:
+        state = request.state
+        return [session is state.session, session is request.session, flash is state.flash]
+
+    assert (await Browser(app=app).visit()).json() == [True, True, True]
