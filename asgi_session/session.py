@@ -1,98 +1,23 @@
-"""The session as handlers see it: a dict that knows what was done to it.
-
-Two rules make changes visible without a flag and without comparing everything:
-
-1. Before a key is written, and before a container is handed out that could be changed in place, a before-image of it is
-   kept. What has no before-image has not changed; what has one is compared by value when it matters.
-2. A method only notes what is wanted (a new id, the end, a longer life). The commit carries it out.
-"""
+"""The session as handlers see it: a dict that knows what was done to it."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from typing import Any, Self
 
-from asgi_session import flash_queue
-from asgi_session.cookie import Cookie
-from asgi_session.exceptions import SessionDestroyed, SessionError
-from asgi_session.flash_queue import FLASH, Drain, Log, Queue
-from asgi_session.images import ABSENT, SCALARS, adopt, image, same, shows_json, value_of
-from asgi_session.payload import COOKIE
+from asgi_session.images import SCALARS, image
+from asgi_session.journal import Journal, is_number
 from asgi_session.session_cookie import SessionCookie
 
-Renewal = Literal["fresh", "keep"] | None
 
-
-class Owner(Protocol):
-    """Who commits a session: the request that it belongs to."""
-
-    def new_id(self) -> str: ...
-    def make_cookie(self) -> SessionCookie: ...
-    async def save(self) -> None: ...
-    async def reload(self) -> None: ...
-    async def claim(self, category: str | None) -> Queue: ...
-
-
-class Draft(NamedTuple):
-    """What was noted when a commit began; goes back into the session if the commit fails."""
-
-    before: dict[str, object]
-    increments: dict[str, float]
-    flash_log: Log
-    forced: bool
-    touched: bool
-    age_assigned: bool
-
-
-class Session(dict[str, Any]):
+class Session(Journal):
     """The data of one client, and what can be done with it. Keys are str, values are JSON.
 
     Values found under a key may be changed in place; that is noticed. Made by the middleware; `Session(data)` makes one
     that belongs to no request, for tests of handlers.
     """
 
-    __slots__ = (
-        "_asked",
-        "_before",
-        "_cookie",
-        "_destroyed",
-        "_flash_log",
-        "_forced",
-        "_id",
-        "_increments",
-        "_is_new",
-        "_owner",
-        "_renewal",
-        "_touched",
-        "accessed",
-    )
-
-    accessed: bool
-    """Whether anything of the session was looked at: the response then varies by cookie."""
-
-    def __init__(
-        self,
-        data: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
-        owner: Owner | None = None,
-        sid: str | None = None,
-        cookie: SessionCookie | None = None,
-    ) -> None:
-        if data:
-            dict.update(self, data)
-        self._owner = owner
-        self._id = sid
-        self._cookie = cookie
-        self._is_new = sid is None
-        self._before: dict[str, object] = {}
-        self._increments: dict[str, float] = {}
-        self._flash_log: Log = {}
-        self._renewal: Renewal = None
-        self._destroyed = False
-        self._asked = False
-        self._forced = False
-        self._touched = False
-        self.accessed = False
+    __slots__ = ()
 
     # What it is
 
@@ -182,7 +107,7 @@ class Session(dict[str, Any]):
             TypeError: `by` or the value is not a number; bool is none.
         """
         value = dict.get(self, key, 0)
-        if not _is_number(value) or not _is_number(by):
+        if not is_number(value) or not is_number(by):
             raise TypeError("only numbers can be incremented, and only by numbers")
         adds = key in self._increments or key not in self._before
         self._write(key, value + by)
@@ -251,7 +176,7 @@ class Session(dict[str, Any]):
         self.accessed = True
         return dict.__ne__(self, other)
 
-    __hash__ = None  # as dict
+    __hash__ = None  # type: ignore[assignment]  # as dict
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]
         self.accessed = True
@@ -332,229 +257,3 @@ class Session(dict[str, Any]):
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return self.__reduce__()
-
-    # For the flash queue
-
-    def _flash(self) -> object:
-        self.accessed = True
-        return dict.get(self, FLASH)
-
-    def _flash_drain(self, category: str | None) -> Queue:
-        value = self._flash()
-        drained = {name: messages for name, messages in flash_queue.queue_of(value).items() if category in (None, name)}
-        if drained:
-            self._note(FLASH)
-            for name, messages in drained.items():
-                change = self._flash_log.setdefault(name, Drain())
-                own = len(change.added)
-                change.taken += messages[: len(messages) - own]
-                change.added = []
-            self._put_flash(flash_queue.without(value, category))
-        return drained
-
-    def _flash_add(self, category: str, messages: list[Any]) -> int:
-        value = self._flash()
-        queue = flash_queue.queue_of(value)
-        if messages:
-            self._note(FLASH)
-            self._flash_log.setdefault(category, Drain()).added += messages
-            kept = value if isinstance(value, dict) else {}
-            queue = {**kept, category: [*queue.get(category, []), *messages]}
-            self._put_flash(queue)
-        return len(queue.get(category, []))
-
-    def _put_flash(self, value: dict[str, Any] | None) -> None:
-        if value is None:
-            dict.pop(self, FLASH, None)
-        else:
-            dict.__setitem__(self, FLASH, value)
-
-    def _flash_take_own(self, category: str | None) -> Queue:
-        """Take what this request queued and did not store yet."""
-        own = {name: change.added for name, change in self._flash_log.items() if category in (None, name)}
-        own = {name: messages for name, messages in own.items() if messages}
-        for name in own:
-            self._flash_log[name].added = []
-        if own:
-            self._put_flash(flash_queue.removed(self._flash(), own))
-        return own
-
-    async def _flash_claim(self, category: str | None) -> Queue:
-        self.accessed = True
-        return await self._request().claim(category)
-
-    # For the commit
-
-    def _current_id(self) -> str:
-        if self._id is None:
-            self._id = secrets.token_urlsafe(24) if self._owner is None else self._owner.new_id()
-        return self._id
-
-    def _current_cookie(self) -> SessionCookie:
-        if self._cookie is None:
-            self._cookie = SessionCookie(Cookie(), None, None) if self._owner is None else self._owner.make_cookie()
-        return self._cookie
-
-    def _age_assigned(self) -> bool:
-        return self._cookie is not None and self._cookie.assigned
-
-    def _is_dirty(self) -> bool:
-        """Whether the handler did anything that a commit has to carry out."""
-        return self._asked or self._age_assigned() or bool(self._before and self._changes())
-
-    def _may_be_changed(self) -> bool:
-        """Whether a commit is worth its while: not if containers were handed out and came to nothing."""
-        only_seen = all(before.__class__ is tuple for before in self._before.values())
-        return not only_seen or bool(self._flash_log or self._changes(thorough=True))
-
-    def _changes(self, *, thorough: bool = False) -> dict[str, object]:
-        """The keys whose value is another than before, with the image of what it is now.
-
-        The flash queue counts as changed where a message went and its like came.
-
-        Args:
-            thorough: find the set, too, that took the place of a list with the same items, so that it can be refused.
-        """
-        changes = {}
-        for key, before in self._before.items():
-            value = dict.get(self, key, ABSENT)
-            now = value if value.__class__ in SCALARS else image(value)
-            if not same(before, now) or (thorough and not shows_json(now, value)):
-                changes[key] = now
-        if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
-            changes[FLASH] = self._before[FLASH]
-        return changes
-
-    def _begin_commit(self, changes: dict[str, object]) -> Draft:
-        """Take note of nothing as yet: what is changed from here on belongs to the next commit.
-
-        Args:
-            changes: as `_changes` told just now.
-        """
-        draft = Draft(
-            self._before, self._increments, self._flash_log, self._forced, self._touched, self._age_assigned()
-        )
-        now = {**self._before, **changes}
-        self._start_over({key: is_now for key, is_now in now.items() if isinstance(is_now, tuple)})
-        return draft
-
-    def _undo_commit(self, draft: Draft) -> None:
-        """Note again what a failed commit was to write."""
-        for key, added in draft.increments.items():
-            if key in self._increments or key not in self._before:  # else it was assigned since
-                self._increments[key] = self._increments.get(key, 0) + added
-        self._before = {**self._before, **draft.before}
-        if not self._flash_log:
-            self._flash_log = draft.flash_log
-        elif draft.flash_log:  # two logs in a row: let the difference of the queues speak
-            self._flash_log = {}
-        self._forced |= draft.forced
-        self._touched |= draft.touched
-        self._asked |= draft.forced or draft.touched
-        if draft.age_assigned:
-            self._current_cookie().assigned = True
-
-    def _rebase(self, theirs: dict[str, Any]) -> None:
-        """Make this request's changes changes to `theirs`, the state that is stored now."""
-        changed = self._changes()
-        if self._flash_log:  # somebody else may have done the same, and undone it since
-            changed[FLASH] = ABSENT
-        images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
-        merged = {key: adopt(dict.get(self, key), value) for key, value in theirs.items() if key not in changed}
-        mine: dict[str, Any] = {}
-        for key in changed:
-            if key == FLASH:
-                log = self._flash_log or None
-                value = flash_queue.merge(
-                    value_of(self._before.get(key, ABSENT)), dict.get(self, key), theirs.get(key), log
-                )
-                mine[key] = ABSENT if value is None else value
-            elif key in self._increments and _is_number(theirs.get(key, 0)):
-                mine[key] = theirs.get(key, 0) + self._increments[key]
-            else:
-                mine[key] = dict.get(self, key, ABSENT)
-        result = {key: mine.get(key, merged.get(key)) for key in theirs} | mine
-        dict.clear(self)
-        dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
-        self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
-
-    def _adds_up(self) -> bool:
-        """Whether something is noted that would count twice if it were done twice."""
-        return bool(self._increments) or any(change.added for change in self._flash_log.values())
-
-    def _rebase_on_own(self, theirs: dict[str, Any]) -> None:
-        """What is stored turns out to be this request's own earlier write: only what was done since is a change."""
-        for key in self._increments:
-            mine: Any = dict.get(self, key)
-            stored: Any = theirs.get(key)
-            self._increments[key] = mine - stored if _is_number(mine) and _is_number(stored) else 0
-        self._before = {key: image(theirs.get(key, ABSENT)) for key in self._before}
-        self._flash_log = {}
-
-    def _reset(self, sid: str, data: dict[str, Any]) -> None:
-        """Take the stored state; nothing is pending."""
-        self._forget()
-        dict.update(self, data)
-        self._id = sid
-        self._cookie = None
-        self._renewal = None
-        self._destroyed = False
-        self._is_new = False
-
-    def _start_as_new(self) -> None:
-        """The record is deleted: what is written next needs another id."""
-        self._id = None
-        self._renewal = None
-        self._is_new = True
-        self._asked = self._destroyed
-
-    def _forget(self) -> None:
-        dict.clear(self)
-        self._start_over({})
-
-    def _start_over(self, images: dict[str, object]) -> None:
-        self._before = images
-        self._increments = {}
-        self._flash_log = {}
-        self._asked = self._destroyed or self._renewal is not None
-        self._forced = False
-        self._touched = False
-        if self._cookie is not None:
-            self._cookie.assigned = False
-
-    def _request(self) -> Owner:
-        if self._owner is None:
-            raise SessionError("this session belongs to no request, or its request is over")
-        return self._owner
-
-    def _refuse_if_destroyed(self) -> None:
-        if self._destroyed:
-            raise SessionDestroyed("the session was destroyed by this request")
-
-    def _hand_out_all(self) -> None:
-        self.accessed = True
-        for key, value in dict.items(self):
-            if value.__class__ not in SCALARS and key not in self._before:
-                self._before[key] = image(value)
-
-    def _write(self, key: str, value: Any) -> None:
-        if not isinstance(key, str):
-            raise TypeError("session keys are str")
-        if key == COOKIE:
-            raise ValueError("the session key 'cookie' is reserved")
-        if self._destroyed:
-            self._refuse_if_destroyed()
-        if key not in self._before:
-            self._note(key)
-        self.accessed = True
-        dict.__setitem__(self, key, value)
-
-    def _note(self, key: str) -> None:
-        """Keep what a key is before it changes."""
-        self.accessed = True
-        if key not in self._before:
-            self._before[key] = image(dict.get(self, key, ABSENT))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
