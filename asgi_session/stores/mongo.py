@@ -19,10 +19,10 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.synchronous.collection import Collection
 
-from ..exceptions import StoreError
-from . import mongo_document as form
-from .base import Record, Store
-from .mongo_index import ExpiryIndex
+from asgi_session.exceptions import StoreError
+from asgi_session.stores import mongo_document as form
+from asgi_session.stores.base import Record, Store
+from asgi_session.stores.mongo_index import ExpiryIndex
 
 
 class MongoCollection(Protocol):

@@ -28,8 +28,8 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from ..exceptions import StoreError
-from ..json_text import dumps, loads
+from asgi_session.exceptions import StoreError
+from asgi_session.json_text import dumps, loads
 
 # Documents stay the bytes that the server sent until somebody looks, so that a comparison on the server is with exactly
 # what it holds. Dates are milliseconds: Python's own stop at the year 9999 and MongoDB's do not.

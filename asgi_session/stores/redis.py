@@ -31,8 +31,8 @@ from functools import partial
 from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
 
-from ..exceptions import StoreError
-from .base import Record, Store
+from asgi_session.exceptions import StoreError
+from asgi_session.stores.base import Record, Store
 
 logger = logging.getLogger("asgi_session")
 

@@ -18,14 +18,14 @@ Some tests need a record that has expired. Left alone, they wait for it, as a ba
 A store that departs from one of the promises on purpose says so by overriding that one test.
 """
 
-from .creating import Creating
-from .destroying import Destroying
-from .expiring import Expiring
-from .housekeeping import Housekeeping
-from .racing import Racing
-from .reading import Reading
-from .replacing import Replacing
-from .touching import Touching
+from asgi_session.testing.creating import Creating
+from asgi_session.testing.destroying import Destroying
+from asgi_session.testing.expiring import Expiring
+from asgi_session.testing.housekeeping import Housekeeping
+from asgi_session.testing.racing import Racing
+from asgi_session.testing.reading import Reading
+from asgi_session.testing.replacing import Replacing
+from asgi_session.testing.touching import Touching
 
 __all__ = ["StoreContract"]
 

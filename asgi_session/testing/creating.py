@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..stores.base import Record, Store
-from .rules import LONG, Rules, payload, record, rule
+from asgi_session.stores.base import Record, Store
+from asgi_session.testing.rules import LONG, Rules, payload, record, rule
 
 
 class Creating(Rules):

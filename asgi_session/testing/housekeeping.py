@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import pytest
 
-from ..stores.base import Store
-from .rules import Rules, record, rule
+from asgi_session.stores.base import Store
+from asgi_session.testing.rules import Rules, record, rule
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-from ..stores.base import Store
-from .rules import LONG, Rules, payload, record, rule
+from asgi_session.stores.base import Store
+from asgi_session.testing.rules import LONG, Rules, payload, record, rule
 
 CROWD = 20
 INCREMENTS = 50

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ..stores.base import Record, Store
-from .rules import LONG, Rules, record, rule
+from asgi_session.stores.base import Record, Store
+from asgi_session.testing.rules import LONG, Rules, record, rule
 
 
 class Replacing(Rules):

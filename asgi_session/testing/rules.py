@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ..stores.base import Record, Store
+from asgi_session.stores.base import Record, Store
 
 TOLERANCE = 1.0
 """Seconds by which a record's expiry may come back different: a backend may keep whole seconds."""

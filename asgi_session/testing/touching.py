@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from ..stores.base import Store
-from .rules import LONG, Rules, payload, record, rule
+from asgi_session.stores.base import Store
+from asgi_session.testing.rules import LONG, Rules, payload, record, rule
 
 
 class Touching(Rules):
