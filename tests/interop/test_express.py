@@ -227,11 +227,12 @@ async def test_an_age_chosen_on_one_side_is_kept_by_the_other(both: Both, first:
     side = both.side(first)
     other = both.other(side)
     await side.post("/remember", seconds=3600)
-    assert await other.get("/age") == 3600
+    # Express works the age out from two looks at its clock, and a millisecond may pass in between.
+    assert await other.get("/age") == pytest.approx(3600, abs=0.01)
     await other.post("/counter")
-    assert (await both.stored())["cookie"]["originalMaxAge"] == 3600 * 1000
+    assert (await both.stored())["cookie"]["originalMaxAge"] == pytest.approx(3600 * 1000, abs=10)
     assert await both.database.lifetime(both.sid) == pytest.approx(3600, abs=5)
-    assert await side.get("/age") == 3600
+    assert await side.get("/age") == pytest.approx(3600, abs=0.01)
 
 
 async def test_a_cookie_with_an_age_slides_with_every_write_of_either_side(both: Both, first: str) -> None:
