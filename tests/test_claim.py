@@ -493,3 +493,19 @@ async def test_messages_whose_removal_the_store_did_not_acknowledge_go_back() ->
 
     assert (await browser.visit(handler)).status_code == 503
     assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_they_go_back_too_where_the_handler_answers_all_the_same() -> None:
+    browser, store = await waiting()
+
+    async def lost_reply() -> None:
+        store.work()
+        raise OSError
+
+    async def handler(request: Request) -> None:
+        store.after["replace"] = lost_reply
+        with pytest.raises(StoreError):
+            await request.state.flash.claim()
+
+    assert (await browser.visit(handler)).status_code == 200
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
