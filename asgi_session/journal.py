@@ -72,13 +72,12 @@ class Journal(dict[str, Any]):
         data: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
         owner: Owner | None = None,
         sid: str | None = None,
-        cookie: SessionCookie | None = None,
     ) -> None:
         if data:
             dict.update(self, data)
         self._owner = owner
         self._id = sid
-        self._cookie = cookie
+        self._cookie: SessionCookie | None = None
         self._is_new = sid is None
         self._before: dict[str, object] = {}
         self._increments: dict[str, float] = {}
