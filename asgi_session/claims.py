@@ -10,7 +10,7 @@ from asgi_session.exceptions import SessionConflict, StoreError
 from asgi_session.flash_queue import FLASH, Queue
 from asgi_session.patience import Hold
 from asgi_session.standing import Standing, report
-from asgi_session.stores.base import Record
+from asgi_session.stores.base import Utf8Record
 from asgi_session.turns import Contest
 
 Data = dict[str, Any]
@@ -24,8 +24,8 @@ class Claims:
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
         self._taken: Queue = {}
-        self._attempt = ""  # the payload last written, whether or not the store said so
-        self._unsure: tuple[str, Queue] | None = None  # a removal that nobody acknowledged: its payload, the messages
+        self._attempt = b""  # the payload last written, whether or not the store said so
+        self._unsure: tuple[bytes, Queue] | None = None  # a removal that nobody acknowledged: its payload, the messages
 
     async def claim(self, category: str | None, hold: Hold) -> Queue:
         """Take one category or (None) all from the stored queue, then what this request queued itself."""
@@ -64,7 +64,7 @@ class Claims:
             if self._unsure is not None and self._standing.sid is not None:
                 (payload_then, lost), self._unsure = self._unsure, None
                 await self._standing.fetch(self._standing.sid, hold)
-                if self._standing.record is not None and self._standing.record.payload == payload_then:
+                if self._standing.record is not None and self._standing.record.utf8 == payload_then:
                     messages = {name: [*messages.get(name, []), *lost.get(name, [])] for name in {**messages, **lost}}
             if messages:
                 await self._amend(lambda data: _with_flash(data, flash_queue.restored(data.get(FLASH), messages)), hold)
@@ -80,13 +80,13 @@ class Claims:
         standing = self._standing
         with Contest(standing.settings.turns, hold) as contest:
             while standing.sid is not None and standing.record is not None:
-                stored = payload.read(standing.record.payload)
+                stored = payload.read(standing.record.utf8)
                 data = None if stored is None else change(stored.data)
                 if stored is None or data is None:
                     return False
-                record = Record(payload.rewrite(stored, data), standing.record.expires)
+                record = Utf8Record(payload.rewrite(stored, data), standing.record.expires)
                 replace = standing.settings.store.replace
-                self._attempt = record.payload
+                self._attempt = record.utf8
                 if await standing.call(replace, standing.sid, record, expected=standing.record, hold=hold):
                     standing.record = record
                     standing.loaded._rebase(data)

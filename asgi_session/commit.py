@@ -8,18 +8,27 @@ between, the newer state is loaded, this request's changes are made to it, and t
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
+from typing import Literal
 
 from asgi_session import payload
-from asgi_session.decision import NO_PLAN, CookieAction, Plan, StoreAction, decide
+from asgi_session.decision import NO_PLAN, Plan, decide
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
-from asgi_session.patience import Hold
+from asgi_session.patience import Hold, call_store
 from asgi_session.settings import logger
 from asgi_session.standing import Standing, report
-from asgi_session.stores.base import Record
+from asgi_session.stores.base import Record, Utf8Record
 from asgi_session.turns import Contest
 
 NEW_IDS = 5
 """How many ids are drawn for a new session before giving up."""
+
+
+Outcome = Literal["done", "moot", "beaten"]
+"""What came of an action in the store.
+
+moot: not done, which changes nothing for anybody; but no cookie is sent for it. beaten: somebody else wrote first.
+"""
 
 
 class Commit:
@@ -27,22 +36,20 @@ class Commit:
 
     Args:
         standing: the session and its place in the store.
-        presented: the request's cookie named a session, stored or not.
-        outdated: that cookie was signed by an old secret.
         saving: the handler asked for it, so that nothing may be dropped in silence.
+        changes: what changed, where the caller has looked just now; None: it is looked up.
     """
 
-    __slots__ = ("_changes", "_hold", "_outdated", "_presented", "_saving", "_session", "_standing", "_store")
+    __slots__ = ("_changes", "_hold", "_known_changes", "_saving", "_session", "_standing")
 
-    def __init__(self, standing: Standing, hold: Hold, *, presented: bool, outdated: bool, saving: bool) -> None:
+    def __init__(
+        self, standing: Standing, *, saving: bool = False, changes: dict[str, object] | None = None
+    ) -> None:
         self._standing = standing
         self._session = standing.loaded
-        self._store = standing.settings.store
-        self._hold = hold
-        self._presented = presented
-        self._outdated = outdated
+        self._hold = Hold()
         self._saving = saving
-        self._changes: dict[str, object] = {}
+        self._known_changes = changes
 
     async def run(self) -> None:
         """Decide and carry out, until nobody else is faster.
@@ -53,12 +60,31 @@ class Commit:
             SessionSerializationError: a value is not JSON; nothing was written.
             SessionError: `saving` a new session whose cookie can't reach the client.
         """
-        standing, turns = self._standing, self._standing.settings.turns
-        plan = self._plan()
-        lost = not (self._depends_on_others(plan) and standing.sid is not None and turns.are_taken(standing.sid))
-        if lost and await self._carry_out(plan):
-            return
-        with Contest(turns, self._hold) as contest:
+        try:
+            plan = self._plan(self._known_changes)
+            if self._has_to_queue(plan):
+                plan, outcome = await self._contend(lost=False)
+            else:
+                outcome = await self._carry_out(plan)
+                if outcome == "beaten":
+                    plan, outcome = await self._contend(lost=True)
+            self._settle(plan, outcome)
+        finally:
+            self._hold.release()
+
+    def _has_to_queue(self, plan: Plan) -> bool:
+        """Whether others are at it and matter: a fresh start and an end never look back."""
+        sid, turns = self._standing.sid, self._standing.settings.turns
+        if sid is None or not turns.are_taken(sid):
+            return False
+        if plan.store == "renew":
+            return self._session._renewal == "keep"
+        return plan.store in ("replace", "discard")
+
+    async def _contend(self, *, lost: bool) -> tuple[Plan, Outcome]:
+        """Load what others wrote, decide again and carry that out, until nobody else is faster."""
+        standing = self._standing
+        with Contest(standing.settings.turns, self._hold) as contest:
             while True:
                 assert standing.sid is not None
                 if lost:
@@ -66,17 +92,13 @@ class Commit:
                 else:
                     await contest.queue_for(standing.sid)
                 await standing.refresh(self._hold)
-                if await self._carry_out(self._plan()):
-                    return
+                plan = self._plan()
+                outcome = await self._carry_out(plan)
+                if outcome != "beaten":
+                    return plan, outcome
                 lost = True
 
-    def _depends_on_others(self, plan: Plan) -> bool:
-        """Whether what others wrote since matters: a fresh start and an end never look back."""
-        if plan.store is StoreAction.RENEW:
-            return self._session._renewal == "keep"
-        return plan.store in (StoreAction.REPLACE, StoreAction.DISCARD)
-
-    def _plan(self) -> Plan:
+    def _plan(self, changes: dict[str, object] | None = None) -> Plan:
         standing, session, settings = self._standing, self._session, self._standing.settings
         if standing.over and session._renewal != "fresh":
             return NO_PLAN
@@ -85,11 +107,11 @@ class Commit:
         stored = standing.sid is not None
         renewed = session._renewal is not None
         in_time = not standing.headers_gone
-        self._changes = session._changes(thorough=True) if session._before else {}
+        self._changes = session._changes(thorough=True) if changes is None else changes
         changed = cookie.assigned or bool(self._changes)
         plan = decide(
             stored=stored,
-            presented=self._presented,
+            presented=standing.presented is not None,
             destroyed=session._destroyed,
             renewed=renewed,
             keeps=session._renewal == "keep",
@@ -101,8 +123,8 @@ class Commit:
             due=stored and in_time and not (changed or standing.created) and standing.is_due(age),
             has_age=age is not None,
             age_assigned=cookie.assigned,
-            outdated=self._outdated and in_time,
-            owed=standing.owed is CookieAction.SEND and in_time,
+            outdated=in_time and standing.is_outdated(),
+            owed=standing.owed == "send" and in_time,
             created=standing.created,
             rolling=settings.rolling and in_time,
             save_uninitialized=settings.save_uninitialized,
@@ -110,8 +132,8 @@ class Commit:
         )
         if plan.undeliverable:
             self._say_undeliverable()
-        if self._saving and plan.store is StoreAction.NOTHING and stored and not standing.wrote:
-            return Plan(StoreAction.CONFIRM, plan.cookie)  # save() has to say where the session is gone
+        if self._saving and plan.store == "nothing" and stored and not standing.wrote:
+            return Plan("confirm", plan.cookie)  # save() has to say where the session is gone
         return plan
 
     def _say_undeliverable(self) -> None:
@@ -124,66 +146,70 @@ class Commit:
         if self._saving:
             raise SessionError("the session cookie is Secure and the connection is plain http")
 
-    async def _carry_out(self, plan: Plan) -> bool:
-        """Do what was decided; False where somebody else wrote first."""
-        done = True
-        owes = True
+    def _carry_out(self, plan: Plan) -> Awaitable[Outcome]:
+        """Do in the store what was decided."""
         match plan.store:
-            case StoreAction.NOTHING:
-                self._standing.over |= plan.cookie is CookieAction.DELETE
-            case StoreAction.REPLACE:
-                done = await self._replace()
-            case StoreAction.TOUCH:
-                owes = await self._touch()
-            case StoreAction.CONFIRM:
-                owes = await self._confirm()
-            case StoreAction.CREATE:
-                await self._create()
-            case StoreAction.RENEW:
-                done = await self._renew()
-            case StoreAction.DISCARD:
-                done = await self._discard()
-            case StoreAction.DESTROY:
-                owes = await self._destroy()
-        if done and owes and plan.cookie is not CookieAction.NOTHING:
+            case "replace":
+                return self._replace()
+            case "create":
+                return self._create()
+            case "touch":
+                return self._touch()
+            case "nothing":
+                return self._leave(plan)
+            case "confirm":
+                return self._confirm()
+            case "renew":
+                return self._renew()
+            case "discard":
+                return self._discard()
+            case "destroy":
+                return self._destroy()
+
+    def _settle(self, plan: Plan, outcome: Outcome) -> None:
+        """Note what follows from a plan that was carried out."""
+        if plan.cookie != "nothing" and outcome == "done":
             self._standing.owed = plan.cookie
             cookie = self._session._current_cookie()
             self._standing.owed_age = cookie.header_age(), cookie.expires_at
         if plan.undeliverable:  # it was said; what is not stored now never will be
             self._session._renewal = None
             self._session._begin_commit(self._changes)
-        return done
 
     def _record(self) -> Record:
         """What to store, the full age beginning now."""
-        cookie = self._session._current_cookie()
+        session, cookie = self._session, self._session._current_cookie()
         cookie.start_anew()
-        session, expires = self._session, cookie.expires_at
-        text = payload.write(
-            session, cookie.original_max_age, expires, self._standing.attributes(), suspects=session._before
-        )
-        return Record(text, expires)
+        age, expires = cookie.original_max_age, cookie.expires_at
+        text = payload.write(session, age, expires, self._standing.attributes(), suspects=session._before)
+        return Utf8Record(text, expires)
 
-    async def _replace(self) -> bool:
-        standing, record = self._standing, self._record()
-        assert standing.sid is not None
+    async def _leave(self, plan: Plan) -> Outcome:
+        self._standing.over |= plan.cookie == "delete"
+        return "done"
+
+    async def _replace(self) -> Outcome:
+        standing, settings, record = self._standing, self._standing.settings, self._record()
+        sid, expected, store = standing.sid, standing.record, settings.store
+        assert sid is not None
         draft = self._session._begin_commit(self._changes)
         done: bool = False
         try:
-            done = await standing.call(
-                self._store.replace, standing.sid, record, expected=standing.record, hold=self._hold
+            done = await call_store(
+                store.replace, sid, record, expected=expected, timeout=settings.store_timeout, hold=self._hold
             )
         except StoreError:
-            standing.unsure = record.payload
+            standing.unsure = record.utf8
             raise
         finally:
             if not done:
                 self._session._undo_commit(draft)
-        if done:
-            standing.written(standing.sid, record.payload, record.expires)
-        return done
+        if not done:
+            return "beaten"
+        standing.written(sid, record)
+        return "done"
 
-    async def _create(self) -> None:
+    async def _create(self) -> Outcome:
         record = self._record()
         draft = self._session._begin_commit(self._changes)
         try:
@@ -192,8 +218,9 @@ class Commit:
             self._session._undo_commit(draft)
             raise
         self._created(sid, record)
+        return "done"
 
-    async def _renew(self) -> bool:
+    async def _renew(self) -> Outcome:
         """Store the session under a new id, then delete the old record: a crash in between leaves one that is valid.
 
         A renewal that keeps the data deletes only what it knows, so that what others wrote meanwhile is not lost; and
@@ -206,7 +233,8 @@ class Commit:
         try:
             sid = await self._store_new(record)
             try:
-                gone = await standing.call(self._store.destroy, standing.sid, expected=expected, hold=self._hold)
+                destroy = standing.settings.store.destroy
+                gone = await standing.call(destroy, standing.sid, expected=expected, hold=self._hold)
                 done = gone or expected is None
             finally:
                 if not done:
@@ -214,15 +242,17 @@ class Commit:
         finally:
             if not done:
                 session._undo_commit(draft)
-        if done:
-            self._created(sid, record)
-        return done
+        if not done:
+            return "beaten"
+        self._created(sid, record)
+        return "done"
 
     async def _store_new(self, record: Record) -> str:
-        session = self._session
+        session, settings = self._session, self._standing.settings
         for _ in range(NEW_IDS):
             sid = session._current_id()
-            if await self._standing.call(self._store.create, sid, record, hold=self._hold):
+            create = settings.store.create
+            if await call_store(create, sid, record, timeout=settings.store_timeout, hold=self._hold):
                 return sid
             session._id = None
         raise SessionConflict("every id that was drawn for a new session is taken")
@@ -230,74 +260,77 @@ class Commit:
     async def _take_back(self, sid: str) -> None:
         """Delete the record that a failed renewal made, as far as the store lets us."""
         try:
-            await self._standing.call(self._store.destroy, sid, hold=self._hold)
+            await self._standing.call(self._standing.settings.store.destroy, sid, hold=self._hold)
         except StoreError as error:
             report(error)
 
     def _created(self, sid: str, record: Record) -> None:
         standing, session = self._standing, self._session
-        standing.written(sid, record.payload, record.expires)
+        standing.written(sid, record)
         standing.created = True
         standing.over = False
         session._is_new = session._asked = False
         session._renewal = None
 
-    async def _touch(self) -> bool:
+    async def _touch(self) -> Outcome:
         standing, cookie = self._standing, self._session._current_cookie()
         cookie.start_anew()
         expires = cookie.expires_at
         try:
-            alive = await standing.call(self._store.touch, standing.sid, expires, hold=self._hold)
+            alive = await standing.call(standing.settings.store.touch, standing.sid, expires, hold=self._hold)
         except StoreError as error:
             return self._let_be(error)
         self._session._touched = self._session._asked = False
         if not alive:
             standing.gone()
-            return False
+            return "moot"
         assert standing.record is not None
-        standing.record = Record(standing.record.payload, expires or time.time() + standing.default_life())
-        return True
+        standing.record = Utf8Record(standing.record.utf8, expires or time.time() + standing.default_life())
+        return "done"
 
-    async def _confirm(self) -> bool:
+    async def _confirm(self) -> Outcome:
         standing = self._standing
         try:
-            alive = await standing.call(self._store.get, standing.sid, hold=self._hold) is not None
+            alive = await standing.call(standing.settings.store.get, standing.sid, hold=self._hold) is not None
         except StoreError as error:
             return self._let_be(error)
         if not alive:
             standing.gone()
-        elif standing.settings.rolling:
+            return "moot"
+        if standing.settings.rolling:
             self._session._current_cookie().start_anew()
-        return alive
+        return "done"
 
-    def _let_be(self, error: StoreError) -> bool:
+    def _let_be(self, error: StoreError) -> Outcome:
         """An unchanged session whose life could not be extended harms nobody; but no cookie is sent for it."""
         report(error)
         self._session._touched = self._session._asked = False
-        return False
+        return "moot"
 
-    async def _discard(self) -> bool:
+    async def _discard(self) -> Outcome:
         """Delete a session that this request made empty; what comes next is a new one."""
         standing, session = self._standing, self._session
         draft = session._begin_commit(self._changes)
         done: bool = False
         try:
-            done = await standing.call(self._store.destroy, standing.sid, expected=standing.record, hold=self._hold)
+            destroy = standing.settings.store.destroy
+            done = await standing.call(destroy, standing.sid, expected=standing.record, hold=self._hold)
         finally:
             if not done:
                 session._undo_commit(draft)
-        if done:
-            self._ended()
-        return done
+        if not done:
+            return "beaten"
+        self._ended()
+        return "done"
 
-    async def _destroy(self) -> bool:
+    async def _destroy(self) -> Outcome:
         standing = self._standing
-        if not await standing.call(self._store.destroy, standing.sid, hold=self._hold):
+        if not await standing.call(standing.settings.store.destroy, standing.sid, hold=self._hold):
             standing.gone(dropped=True)
-            return False
+            return "moot"
         standing.over = self._session._destroyed
         self._ended()
-        return True
+        return "done"
 
     def _ended(self) -> None:
         self._standing.forget_record()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import formatdate
@@ -31,8 +30,9 @@ class Attributes(NamedTuple):
     can_be_sent: bool  # False: a Secure cookie on plain http
     header_front: str  # Domain and Path
     header_back: str  # HttpOnly, Secure, Partitioned, Priority, SameSite
-    stored_front: str  # partitioned and priority, as members of Express's stored cookie
-    stored_back: str  # secure to sameSite, likewise
+    stored_front: bytes  # partitioned and priority, as members of Express's stored cookie
+    stored_back: bytes  # secure to sameSite, likewise
+    stored_browser_session: bytes  # the whole stored cookie, if it has no age
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,20 +139,17 @@ class Cookie:
         back += "; Partitioned" if partitioned else ""
         back += f"; Priority={_PRIORITY_NAMES[self.priority]}" if self.priority is not None else ""
         back += f"; SameSite={_SAME_SITE_NAMES[samesite]}" if samesite is not None else ""
-        stored_front = {"partitioned": partitioned or None, "priority": self.priority}
-        stored_back = {
-            "secure": secure,
-            "httpOnly": self.httponly,
-            "domain": self.domain,
-            "path": self.path,
-            "sameSite": samesite,
-        }
+        stored_front = _members(partitioned=partitioned or None, priority=self.priority)
+        stored_back = _members(
+            secure=secure, httpOnly=self.httponly, domain=self.domain, path=self.path, sameSite=samesite
+        )
         return Attributes(
             can_be_sent=https or not secure,
             header_front=f"{front}; Path={self.path}",
             header_back=back,
-            stored_front=_members(stored_front),
-            stored_back=_members(stored_back),
+            stored_front=stored_front,
+            stored_back=stored_back,
+            stored_browser_session=b'{"originalMaxAge":null%b,"expires":null%b}' % (stored_front, stored_back),
         )
 
 
@@ -242,5 +239,5 @@ def _http_date(moment: int) -> str:
     return formatdate(moment, usegmt=True)
 
 
-def _members(values: Mapping[str, object]) -> str:
-    return "".join(f',"{name}":{dumps(value)}' for name, value in values.items() if value is not None)
+def _members(**values: object) -> bytes:
+    return "".join(f',"{name}":{dumps(value)}' for name, value in values.items() if value is not None).encode()

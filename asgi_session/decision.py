@@ -8,29 +8,19 @@ known to be alive at that moment.
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
-class StoreAction(Enum):
-    """What to do in the store; all but the first two fail where the record is gone."""
+StoreAction = Literal["nothing", "create", "renew", "replace", "touch", "confirm", "discard", "destroy"]
+"""What to do in the store.
 
-    NOTHING = "nothing"
-    CREATE = "store a new session"
-    RENEW = "store it under a new id, then delete the old record"
-    REPLACE = "write it, if nobody else did since"
-    TOUCH = "extend its life"
-    CONFIRM = "look whether it is still there"
-    DISCARD = "delete it, if nobody wrote to it since"
-    DESTROY = "delete it"
+create: store a new session. renew: store it under a new id, then delete the old record. replace: write it, if nobody
+else did since. touch: extend its life. confirm: look whether it is still there. discard: delete it, if nobody wrote to
+it since. destroy: delete it. From renew on (and for replace), nothing is done where the record is gone.
+"""
 
-
-class CookieAction(Enum):
-    """What to tell the client, if the store agrees."""
-
-    NOTHING = "nothing"
-    SEND = "set the cookie"
-    DELETE = "delete the cookie"
+CookieAction = Literal["nothing", "send", "delete"]
+"""What to tell the client about its cookie, if the store agrees."""
 
 
 class Plan(NamedTuple):
@@ -42,7 +32,7 @@ class Plan(NamedTuple):
     """There was something to store that no cookie could lead to, so it is not stored."""
 
 
-NO_PLAN = Plan(StoreAction.NOTHING, CookieAction.NOTHING)
+NO_PLAN = Plan("nothing", "nothing")
 
 
 def decide(
@@ -92,28 +82,28 @@ def decide(
     """
     if destroyed:
         return Plan(
-            StoreAction.DESTROY if stored else StoreAction.NOTHING,
-            CookieAction.DELETE if stored or presented else CookieAction.NOTHING,
+            "destroy" if stored else "nothing",
+            "delete" if stored or presented else "nothing",
         )
     if renewed or not stored:
         wanted = not empty or save_uninitialized or (forced and not renewed)
         if wanted and deliverable:
-            return Plan(StoreAction.RENEW if stored else StoreAction.CREATE, CookieAction.SEND)
+            return Plan("renew" if stored else "create", "send")
         if stored:
-            action = StoreAction.DISCARD if keeps and not wanted else StoreAction.DESTROY
-            return Plan(action, CookieAction.DELETE, undeliverable=wanted)
-        return Plan(StoreAction.NOTHING, CookieAction.NOTHING, undeliverable=wanted)
+            action = "discard" if keeps and not wanted else "destroy"
+            return Plan(action, "delete", undeliverable=wanted)
+        return Plan("nothing", "nothing", undeliverable=wanted)
     if empty and held_data and not save_uninitialized:
-        return Plan(StoreAction.DISCARD, CookieAction.DELETE)
+        return Plan("discard", "delete")
     send = rolling or outdated or touched or age_assigned or owed
-    cookie = CookieAction.SEND if send else CookieAction.NOTHING
+    cookie = "send" if send else "nothing"
     if changed or forced:
-        return Plan(StoreAction.REPLACE, CookieAction.SEND if has_age else cookie)
+        return Plan("replace", "send" if has_age else cookie)
     if touched or due:
-        return Plan(StoreAction.TOUCH, cookie)
+        return Plan("touch", cookie)
     if send and not created:
-        return Plan(StoreAction.CONFIRM, cookie)
-    return Plan(StoreAction.NOTHING, cookie)
+        return Plan("confirm", cookie)
+    return Plan("nothing", cookie)
 
 
 def is_due(now: float, age: float, expires: float, touch_after: float) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 from asgi_session import payload
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
 from asgi_session.cookie import Cookie, delete_cookie, set_cookie
-from asgi_session.decision import CookieAction
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
-from asgi_session.patience import Hold, answers_at_once
+from asgi_session.patience import Hold, answers_at_once, call_store
 from asgi_session.payload import Stored
 from asgi_session.request_cookie import cookie_values
 from asgi_session.session import Session
@@ -24,32 +24,40 @@ from asgi_session.settings import Settings, logger
 from asgi_session.signing import Presented
 from asgi_session.standing import Standing, report
 
-REGISTRY = "asgi_session"
-"""The key in the ASGI scope under which each cookie name's exchange stands, the innermost last."""
+IN_CHARGE = "asgi_session"
+"""The key in the ASGI scope under which the innermost middleware's exchange stands; it knows the ones around it."""
 
 
 class Exchange(Standing):
     """What the middleware does for a request, and a session asks of it."""
 
-    _outer: Exchange | None = None
-    _looked = False
-    _presented: Presented | None = None
+    outer: Exchange | None = None
+    """That of the next middleware around this one."""
+    _inner: Exchange | None = None
+    _state: dict[str, Any]
     _stored_cookie: object = None
     _claims: Claims | None = None
     _saving: asyncio.Lock | None = None
 
-    def __init__(self, settings: Settings, scope: Scope, template: Cookie) -> None:
+    def __init__(self, settings: Settings, scope: Scope, template: Cookie, send: Send) -> None:
         self.settings = settings
         self.scope = scope
         self.template = template
-        registry: dict[str, Exchange] = scope.setdefault(REGISTRY, {})
-        if registry:
-            self._outer = next(reversed(registry.values()))
-        registry[settings.name] = self
-        self._registry = registry
-        self._state: dict[str, Any] = scope.setdefault("state", {})
+        self._send = send
+        if IN_CHARGE in scope:
+            self.outer = scope[IN_CHARGE]
+            self.outer._inner = self
+        scope[IN_CHARGE] = self
 
     # Loading
+
+    def begin(self) -> Awaitable[Session] | None:
+        """Begin a new session where the request names none; else give what loads the one that it names."""
+        self.presented = presented = self._find_presented()
+        if presented is not None:
+            return self._load(presented)
+        self._begin(None)
+        return None
 
     async def load(self) -> Session:
         """The session; read from the store the first time.
@@ -59,54 +67,49 @@ class Exchange(Standing):
         """
         if self.session is not None:
             return self.session
-        if answers_at_once(self.settings.store.get):
-            return await self._load()
         async with self._lock():  # another task of this request may be at it
-            return await self._load() if self.session is None else self.session
+            loading = self.begin() if self.session is None else None
+            if loading is not None:
+                await loading
+            return self.loaded
 
-    async def _load(self) -> Session:
-        stored = None
-        presented = self._find_presented()
-        if presented is not None:
-            try:
-                stored = await self.fetch(presented.sid)
-            except StoreError as error:
-                if self.settings.on_store_error != "anonymous":
-                    raise
-                report(error)
-                self.blind = True
-        return self._begin(stored)
-
-    def begin_without_cookie(self) -> bool:
-        """Begin a new session, without suspending, where the request has no cookie of ours."""
-        if self._find_presented() is not None:
-            return False
-        self._begin(None)
-        return True
+    async def _load(self, presented: Presented) -> Session:
+        settings, sid = self.settings, presented.sid
+        record = None
+        try:
+            record = await call_store(settings.store.get, sid, timeout=settings.store_timeout)
+        except StoreError as error:
+            if settings.on_store_error != "anonymous":
+                raise
+            report(error)
+            self.blind = True
+        return self._begin(self.found(sid, record))
 
     def _find_presented(self) -> Presented | None:
         """The first cookie of our name that verifies."""
-        if not self._looked:
-            self._looked = True
-            for value in cookie_values(self.scope["headers"], self.settings.wire_name):
-                self._presented = self.settings.signer.unsign(value)
-                if self._presented is not None:
-                    break
-        return self._presented
+        settings = self.settings
+        for value in cookie_values(self.scope["headers"], settings.wire_name):
+            presented = settings.signer.unsign(value)
+            if presented is not None:
+                return presented
+        return None
 
     def _begin(self, stored: Stored | None) -> Session:
         if stored is None:
-            self.session = session = Session((), self)
+            session = Session((), self)
         else:
             self._stored_cookie = stored.cookie
             self.came = stored.data
-            self.session = session = Session(stored.data, self, self.sid)
+            session = Session(stored.data, self, self.sid)
+        self.session = session
         self._show(session)
         return session
 
     def _show(self, session: Session) -> None:
-        self.scope["session"] = self._state["session"] = session
-        self._state["flash"] = Flash(session)
+        scope = self.scope
+        self._state = state = scope.setdefault("state", {})
+        scope["session"] = state["session"] = session
+        state["flash"] = Flash(session)
 
     # What a session asks of its request
 
@@ -148,46 +151,36 @@ class Exchange(Standing):
 
     # What the middleware does
 
-    async def commit(self, *, saving: bool = False) -> None:
+    async def commit(self, *, saving: bool = False, changes: dict[str, object] | None = None) -> None:
         """Carry out what the handler did to the session; a cancellation waits until that is done. Raises as `Commit`.
 
         Args:
             saving: at the handler's request, so that nothing may be dropped in silence.
+            changes: what changed, where the caller has looked just now.
         """
         if not self._is_attached():
             if self.settings.unset == "keep":
                 return
             self.loaded.destroy()
+            changes = None
         if self.blind:
             self._drop_blind_changes()
-            return
-        hold = Hold()
-        outdated = self._presented is not None and self._presented.outdated
-        commit = Commit(self, hold, presented=self._presented is not None, outdated=outdated, saving=saving)
-        try:
-            if self._saving is None and answers_at_once(self.settings.store.replace):
-                await commit.run()
-            else:
-                async with self._lock():
-                    await commit.run()
-        finally:
-            hold.release()
+        elif self._saving is None and answers_at_once(self.settings.store.replace):
+            await Commit(self, saving=saving, changes=changes).run()
+        else:
+            async with self._lock():
+                await Commit(self, saving=saving).run()
 
-    def leaves_a_trace(self) -> bool:
-        """Whether the response's start may need a commit or a header. False for a request that ignores its session."""
-        return self.session is not None and (self.session.accessed or self.has_work())
-
-    def has_work(self) -> bool:
-        """Whether a commit may have something to do."""
+    def has_work_beside_changes(self) -> bool:
+        """Whether the start of a response calls for a commit even if no value changed."""
         session = self.session
         return session is not None and (
             session._asked
             or session._cookie is not None
-            or (bool(session._before) and session._may_be_changed())
             or (self.held_data and not dict.__len__(session))
             or self.settings.decides_always
-            or self.owed is not CookieAction.NOTHING
-            or (self.sid is not None and (self._is_outdated() or self.is_due(self._stored_age())))
+            or self.owed != "nothing"
+            or (self.sid is not None and (self.is_outdated() or self.is_due(self._stored_age())))
             or self._state.get("session") is not session
         )
 
@@ -197,17 +190,21 @@ class Exchange(Standing):
         return session is not None and (
             (bool(session._before or session._asked or session._cookie is not None) and session._is_dirty())
             or (self.held_data and not dict.__len__(session))  # by a claim
-            or (self._state.get("session") is not session and self._is_innermost())
+            or (self._state.get("session") is not session and self._inner is None)
         )
 
     def end(self) -> None:
         """The request is over: let go of everything that leads back here, so that no garbage waits for a collector."""
         if self.session is not None:
             self.session._owner = None
-        del self._registry[self.settings.name]
-        if self._outer is not None and self._outer.session is not None:
-            self._outer._show(self._outer.session)
-        self._outer = None
+        if self.outer is None:
+            del self.scope[IN_CHARGE]
+            return
+        outer, self.outer = self.outer, None
+        outer._inner = None
+        self.scope[IN_CHARGE] = outer
+        if outer.session is not None:
+            outer._show(outer.session)
 
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
@@ -237,28 +234,22 @@ class Exchange(Standing):
             self.settings.warn_insecure()
             return None
         name, attributes = self.settings.name, self.attributes()
-        if self.owed is CookieAction.DELETE or self.sid is None:
+        if self.owed == "delete" or self.sid is None:
             return delete_cookie(name, attributes)
-        value = self.settings.signer.sign(self.sid, self._presented)
+        value = self.settings.signer.sign(self.sid, self.presented)
         return set_cookie(name, value, attributes, *self.owed_age)
 
     def _is_attached(self) -> bool:
         """Whether ``request.state.session`` is still ours, as far as that is ours to say."""
         present = self._state.get("session")
-        if present is self.session or not self._is_innermost():
+        if present is self.session or self._inner is not None:
             return True
         if present is not None:
             raise TypeError("request.state.session was assigned something else than None")
         return False
 
-    def _is_innermost(self) -> bool:
-        return next(reversed(self._registry.values())) is self
-
     def _stored_age(self) -> float | None:
         return payload.stored_age(self._stored_cookie, self.template)
-
-    def _is_outdated(self) -> bool:
-        return self._presented is not None and self._presented.outdated
 
     def _drop_blind_changes(self) -> None:
         session = self.loaded

@@ -20,6 +20,7 @@ MAX_DEPTH = 256
 """Levels of nesting that are written and read. Deeper text might not be readable again on a deeper call stack."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_SHALLOW = 2 * MAX_DEPTH  # characters of text that can't hold more levels
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _SURE = frozenset({str, int, bool, NoneType})  # types of which every value is JSON
@@ -34,7 +35,12 @@ class Unserializable(ValueError):
 
 
 def dumps(value: object) -> str:
-    """JSON text without blanks, non-ASCII characters as they are, lone surrogates escaped.
+    """JSON text without blanks, non-ASCII characters as they are, lone surrogates escaped. Raises as `dump`."""
+    return dump(value).decode("utf-8")
+
+
+def dump(value: object) -> bytes:
+    """The same in UTF-8.
 
     Raises:
         Unserializable: for a set, a NaN, a reference to itself, more than `MAX_DEPTH` levels, ...
@@ -44,30 +50,35 @@ def dumps(value: object) -> str:
         faithful = bool(_fast_decode(encoded) == value)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
         faithful = False
-    text = encoded.decode("utf-8") if faithful else _exactly(value)
-    if _may_be_too_deep(text) and _depth(value) > MAX_DEPTH:
+    if not faithful:
+        encoded = _exactly(value)
+    if len(encoded) > _SHALLOW and _is_too_deep(value, encoded):
         raise Unserializable("is nested too deeply")
-    return text
+    return encoded
 
 
-def dumps_checked(data: Mapping[str, Any], suspects: Collection[str]) -> str:
+def dump_members(data: dict[str, Any], suspects: Collection[str]) -> bytes:
     """The text of an object of which only the members `suspects` may be anything but JSON.
 
+    Looks at `data` as a dict, whatever a subclass may make of its methods.
+
     Raises:
-        Unserializable: as `dumps`.
+        Unserializable: as `dump`.
     """
-    if len(suspects) >= len(data):
-        return dumps(data)
-    doubtful = {key: data[key] for key in suspects if key in data and data[key].__class__ not in _SURE}
-    if doubtful:
-        dumps(doubtful)
+    for key in suspects:
+        if dict.get(data, key).__class__ not in _SURE:
+            plain = dict(dict.items(data))
+            if len(suspects) >= len(plain):
+                return dump(plain)
+            dump({key: plain[key] for key in suspects if key in plain})
+            break
     try:
-        return _fast_encode(data).decode("utf-8")
+        return _fast_encode(data)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):  # large integers, lone surrogates, ...
-        return _exactly(data)
+        return _exactly(dict(dict.items(data)))
 
 
-def _exactly(value: object) -> str:
+def _exactly(value: object) -> bytes:
     try:
         text = _exact_encode(value)
     except TypeError as error:
@@ -77,18 +88,20 @@ def _exactly(value: object) -> str:
         raise Unserializable(why) from None
     except RecursionError:
         raise Unserializable("is nested too deeply") from None
-    return _LONE_SURROGATE.sub(_escaped, text)
+    return _LONE_SURROGATE.sub(_escaped, text).encode("utf-8")
 
 
 def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
-def _may_be_too_deep(text: str) -> bool:
-    """False where the text's brackets show that there are at most `MAX_DEPTH` levels; True where one has to count."""
-    if len(text) <= 2 * MAX_DEPTH or text.count("[") + text.count("{") <= MAX_DEPTH:
+def _is_too_deep(value: object, text: str | bytes) -> bool:
+    """Whether a value has more than `MAX_DEPTH` levels: counted only where its text has brackets enough for that."""
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogatepass")
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return False
-    brackets = text.encode("utf-8", "surrogatepass").translate(None, _NOT_BRACKETS)
+    brackets = text.translate(None, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH // 2):  # a round may peel two levels
         rest = brackets.replace(b"[]", b"").replace(b"{}", b"")
         if not rest:
@@ -96,7 +109,7 @@ def _may_be_too_deep(text: str) -> bool:
         if len(rest) == len(brackets):  # brackets in strings
             break
         brackets = rest
-    return True
+    return _depth(value) > MAX_DEPTH
 
 
 def _depth(value: object) -> int:
@@ -112,7 +125,7 @@ def _depth(value: object) -> int:
     return depth
 
 
-def loads(text: str) -> Any:
+def loads(text: str | bytes) -> Any:
     """The value of a JSON text. A number too large for a float is None, as JavaScript would store it next time.
 
     Raises:
@@ -124,14 +137,14 @@ def loads(text: str) -> Any:
         raise ValueError("nested too deeply") from None
     except (ValueError, msgspec.MsgspecError):
         value = _exactly_read(text)
-    if _may_be_too_deep(text) and _depth(value) > MAX_DEPTH:
+    if len(text) > _SHALLOW and _is_too_deep(value, text):
         raise ValueError("nested too deeply")
     return value
 
 
-def _exactly_read(text: str) -> Any:
+def _exactly_read(text: str | bytes) -> Any:
     try:
-        return _exact_decode(text)
+        return _exact_decode(text if isinstance(text, str) else text.decode("utf-8", "surrogatepass"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -10,13 +10,15 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_session.cookie import Cookie
 from asgi_session.exceptions import SessionConflict, SessionNotLoaded, StoreError
-from asgi_session.exchange import REGISTRY, Exchange
+from asgi_session.exchange import IN_CHARGE, Exchange
 from asgi_session.request_cookie import path_matches
 from asgi_session.response import Response
 from asgi_session.session import Session
 from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset
 from asgi_session.stores.base import Store
 from asgi_session.stores.memory import MemoryStore
+
+_CONNECTIONS = ("http", "websocket")
 
 
 class SessionMiddleware:
@@ -86,18 +88,19 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self._settings
-        if scope["type"] not in ("http", "websocket") or (REGISTRY in scope and settings.name in scope[REGISTRY]):
+        if scope["type"] not in _CONNECTIONS or (IN_CHARGE in scope and _find(scope[IN_CHARGE], settings.name)):
             await self.app(scope, receive, send)
             return
-        template = settings.cookie_for(scope)
+        template = settings.template if isinstance(settings.template, Cookie) else settings.cookie_for(scope)
         if template.path != "/" and not path_matches(scope, template.path):
             await self.app(scope, receive, send)
             return
-        exchange = Exchange(settings, scope, template)
-        response = Response(exchange, send)
+        response = Response(settings, scope, template, send)
         try:
-            if settings.autoload and not exchange.begin_without_cookie():
-                await exchange.load()
+            if settings.autoload:
+                loading = response.begin()
+                if loading is not None:
+                    await loading
             await self.app(scope, receive, response.send)
         except WebSocketDisconnect:  # the client hung up, which is a normal end
             await response.hang_up()
@@ -106,13 +109,13 @@ class SessionMiddleware:
             if not await response.give_way_to(error):
                 raise
         except BaseException:
-            await exchange.give_back()
+            await response.give_back()
             raise
         else:
-            if exchange.has_changes():
+            if response.has_changes():
                 await response.commit_late()
         finally:
-            exchange.end()
+            response.end()
 
 
 async def load_session(connection: HTTPConnection) -> Session:
@@ -127,7 +130,15 @@ async def load_session(connection: HTTPConnection) -> Session:
 
 def exchange_of(connection: HTTPConnection, name: str | None = None) -> Exchange:
     """The exchange of a cookie name if there is one, else of the innermost middleware."""
-    registry: dict[str, Exchange] = connection.scope.get(REGISTRY) or {}
-    if not registry:
+    innermost: Exchange | None = connection.scope.get(IN_CHARGE)
+    if innermost is None:
         raise SessionNotLoaded("no SessionMiddleware is in charge of this connection, or its path is not the cookie's")
-    return registry[name] if name in registry else next(reversed(registry.values()))
+    return _find(innermost, name) or innermost
+
+
+def _find(innermost: Exchange, name: str | None) -> Exchange | None:
+    """The exchange of a cookie name, from the innermost middleware outwards."""
+    exchange: Exchange | None = innermost
+    while exchange is not None and exchange.settings.name != name:
+        exchange = exchange.outer
+    return exchange

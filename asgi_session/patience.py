@@ -50,13 +50,13 @@ class Hold:
             raise self._cancelled
 
 
-async def call_store(
+def call_store(
     method: Callable[..., Awaitable[T]],
     *args: Any,
     timeout: float | None,
     hold: Hold | None = None,
     **kwargs: Any,
-) -> T:
+) -> Awaitable[T]:
     """Call a store's method under a deadline.
 
     Args:
@@ -66,14 +66,9 @@ async def call_store(
     Raises:
         StoreError: the call raised something, with that as the cause, or took too long: its outcome is then ignored.
     """
-    try:
-        if answers_at_once(method):
-            return await method(*args, **kwargs)
-        return await _Call(method, args, kwargs, timeout).outcome(hold)
-    except StoreError:
-        raise
-    except Exception as error:
-        raise StoreError("the session store failed") from error
+    if answers_at_once(method):
+        return method(*args, **kwargs)
+    return _Call(method, args, kwargs, timeout).outcome(hold)
 
 
 def answers_at_once(method: Callable[..., object]) -> bool:
@@ -118,8 +113,10 @@ class _Call(Generic[T]):
                 hold.keep(cancelled)
                 if not self._ended:
                     self._wake = asyncio.get_running_loop().create_future()
-        if self._failure is not None:
+        if isinstance(self._failure, StoreError):
             raise self._failure
+        if self._failure is not None:
+            raise StoreError("the session store failed") from self._failure
         return self._result  # type: ignore[return-value]  # set where there is no failure
 
     async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.exceptions import SessionSerializationError
-from asgi_session.json_text import Unserializable, dumps, dumps_checked, loads
+from asgi_session.json_text import Unserializable, dump, dump_members, loads
 
 COOKIE = "cookie"
 """The one session key that is not the application's."""
+
+_FRONT = f'{{"{COOKIE}":'.encode()
 
 
 class Stored(NamedTuple):
@@ -22,15 +24,13 @@ class Stored(NamedTuple):
     cookie: object  # the member `cookie` as it was found; None where there is none
 
 
-def read(payload: str) -> Stored | None:
+def read(payload: str | bytes) -> Stored | None:
     """Take a payload apart; None where it is no JSON object or is nested too deeply."""
     try:
         data = loads(payload)
     except ValueError:
         return None
-    if not isinstance(data, dict):
-        return None
-    return Stored(data, data.pop(COOKIE, None))
+    return Stored(data, data.pop(COOKIE, None)) if isinstance(data, dict) else None
 
 
 def write(
@@ -39,7 +39,7 @@ def write(
     expires: float | None,
     attributes: Attributes,
     suspects: Collection[str] | None = None,
-) -> str:
+) -> bytes:
     """Put a payload together.
 
     Args:
@@ -52,30 +52,31 @@ def write(
     Raises:
         SessionSerializationError: a value that JSON can't hold; names its key.
     """
-    front = (
-        f'{{"{COOKIE}":{{"originalMaxAge":{_milliseconds(age)}{attributes.stored_front}'
-        f',"expires":{_iso(expires)}{attributes.stored_back}}}'
-    )
-    plain = dict(dict.items(data))  # not data.copy(): a session would note that its values are handed out
-    return f"{front},{_dump(plain, plain if suspects is None else suspects)[1:]}" if plain else f"{front}}}"
+    members = _dump(data, list(data) if suspects is None else suspects)
+    if age is None or expires is None:
+        cookie = attributes.stored_browser_session
+    else:
+        front, back = attributes.stored_front, attributes.stored_back
+        cookie = b'{"originalMaxAge":%d%b,"expires":"%b"%b}' % (round(age * 1000), front, _iso(expires), back)
+    return b"".join((_FRONT, cookie, b"," if dict.__len__(data) else b"", members[1:]))
 
 
-def _dump(data: dict[str, Any], suspects: Collection[str]) -> str:
+def _dump(data: dict[str, Any], suspects: Collection[str]) -> bytes:
     try:
-        return dumps_checked(data, suspects)
+        return dump_members(data, suspects)
     except Unserializable:
-        for key, value in data.items():
+        for key, value in dict.items(data):
             try:
-                dumps({key: value})
+                dump({key: value})
             except Unserializable as error:
                 raise SessionSerializationError(f"session key {key!r}: {error}") from None
         raise SessionSerializationError("the session is nested too deeply") from None
 
 
-def rewrite(stored: Stored, data: Mapping[str, Any]) -> str:
+def rewrite(stored: Stored, data: Mapping[str, Any]) -> bytes:
     """A payload with other data and the cookie as it was found."""
     front = {} if stored.cookie is None else {COOKIE: stored.cookie}
-    return dumps({**front, **data})
+    return dump({**front, **data})
 
 
 def stored_age(cookie: object, template: Cookie) -> float | None:
@@ -105,11 +106,5 @@ def _is_date(text: object) -> bool:
     return True
 
 
-def _milliseconds(age: float | None) -> str:
-    return "null" if age is None else str(round(age * 1000))
-
-
-def _iso(expires: float | None) -> str:
-    if expires is None:
-        return "null"
-    return f'"{datetime.fromtimestamp(expires, UTC).isoformat(timespec="milliseconds")[:-6]}Z"'
+def _iso(moment: float) -> bytes:
+    return f"{datetime.fromtimestamp(moment, UTC).isoformat(timespec='milliseconds')[:-6]}Z".encode()

@@ -22,12 +22,20 @@ MAX_VALUE = 4096
 
 _UNRESERVED = "-_.!~*'()"  # what encodeURIComponent leaves as it is, besides letters and digits
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_AS_WE_SPELL_IT = re.compile(rb"s%3A([A-Za-z0-9_-]+)\.([A-Za-z0-9%]+)").fullmatch
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class _HmacSha256(SigningAlgorithm):
+    """HMAC-SHA256 with one key, of which the part that does not depend on the value is done once."""
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = hmac.new(key, digestmod="sha256")
+
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
+        mac = self._keyed.copy()
+        mac.update(value)
+        return mac.digest()
 
 
 class ExpressSigner(Signer):
@@ -40,13 +48,11 @@ class ExpressSigner(Signer):
     default_key_derivation = "none"
 
     def __init__(self, secret: bytes) -> None:
-        super().__init__(secret, algorithm=_HmacSha256())
-        self._key = self.derive_key()
-        self._digest = self.algorithm.get_signature
+        super().__init__(secret, algorithm=_HmacSha256(secret))
 
     def get_signature(self, value: str | bytes) -> bytes:
-        digest = self._digest(self._key, value if value.__class__ is bytes else want_bytes(value))
-        return b2a_base64(digest, newline=False)[:-1]  # 32 bytes: one = of padding
+        mac = self.algorithm.get_signature(self.secret_key, value if isinstance(value, bytes) else want_bytes(value))
+        return b2a_base64(mac, newline=False)[:-1]  # 32 bytes: one = of padding
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
         return hmac.compare_digest(sig if sig.__class__ is bytes else want_bytes(sig), self.get_signature(value))
@@ -86,15 +92,15 @@ class CookieSigner:
 
     def unsign(self, value: bytes) -> Presented | None:
         """The id in a cookie value as it stood in a Cookie header; None for anything that `sign` can't have made."""
-        if len(value) > MAX_VALUE or not value.isascii():
+        if len(value) > MAX_VALUE:
             return None
-        front, _, signature = value.rpartition(b".")
-        sid = front[4:]
+        ours = _AS_WE_SPELL_IT(value)
+        sid, signature = _decoded(value) if ours is None else ours.groups()
         if b"%" in signature:
             signature = signature.replace(b"%2F", b"/").replace(b"%2B", b"+")
-        if front[:4] != b"s%3A" or b"%" in sid or b"%" in signature:  # not spelled as we do: decode by the rules
-            sid, signature = _decoded(value)
-        if not sid or b"\0" in sid:
+            if b"%" in signature:
+                sid, signature = _decoded(value)
+        if not sid:
             return None
         for signer in self._signers:
             if hmac.compare_digest(signature, signer.get_signature(sid)):
@@ -104,10 +110,10 @@ class CookieSigner:
 
 def _decoded(value: bytes) -> tuple[bytes, bytes]:
     """Percent-decoded id and signature; an empty id where the value has not the right form."""
-    decoded = b"" if _BROKEN_ESCAPE.search(value) else unquote_to_bytes(value)
+    decoded = unquote_to_bytes(value) if value.isascii() and not _BROKEN_ESCAPE.search(value) else b""
     sid, _, signature = decoded[2:].rpartition(b".")
     try:
         sid.decode("utf-8")
     except UnicodeDecodeError:
         return b"", b""
-    return (sid, signature) if decoded[:2] == b"s:" else (b"", b"")
+    return (sid, signature) if decoded[:2] == b"s:" and b"\0" not in sid else (b"", b"")

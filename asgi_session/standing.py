@@ -20,7 +20,8 @@ from asgi_session.payload import Stored
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import Settings, logger
-from asgi_session.stores.base import Record, Store
+from asgi_session.signing import Presented
+from asgi_session.stores.base import Record, Store, Utf8Record
 
 
 class Standing:
@@ -30,6 +31,8 @@ class Standing:
     scope: Scope
     template: Cookie
     """The cookie's template for this request."""
+    presented: Presented | None = None
+    """What the request's cookie named, stored or not."""
     _https: bool | None = None
     session: Session | None = None
     sid: str | None = None
@@ -38,7 +41,7 @@ class Standing:
     """That record as it was last seen or written."""
     held_data = False
     """Whether it holds more than a cookie."""
-    owed = CookieAction.NOTHING
+    owed: CookieAction = "nothing"
     """What the client is to be told about its cookie."""
     owed_age: tuple[int | None, float | None] = (None, None)
     """Max-Age and expiry of the cookie owed to the client, as they were committed."""
@@ -48,7 +51,7 @@ class Standing:
     """Whether this request stored it under an id that nobody else has yet."""
     wrote = False
     """Whether this request wrote to it."""
-    unsure: str | None = None
+    unsure: bytes | None = None
     """A payload of ours whose writing failed: it may have been written all the same."""
     over = False
     """Whether it ended: destroyed here or elsewhere, or expired."""
@@ -69,10 +72,13 @@ class Standing:
 
     async def fetch(self, sid: str, hold: Hold | None = None) -> Stored | None:
         """Read a record and remember it; None where it is missing or unreadable."""
-        record: Record | None = await self.call(self.settings.store.get, sid, hold=hold)
+        return self.found(sid, await self.call(self.settings.store.get, sid, hold=hold))
+
+    def found(self, sid: str, record: Record | None) -> Stored | None:
+        """Remember a record that was read; None where it is missing or unreadable."""
         if record is None:
             return None
-        stored = payload.read(record.payload)
+        stored = payload.read(record.utf8)
         if stored is None:
             logger.warning("A stored session is no JSON object or is nested too deeply; it is treated as missing.")
             return None
@@ -105,9 +111,9 @@ class Standing:
             StoreError: somebody else wrote since, so that nobody can tell, and it would count twice.
         """
         assert self.record is not None
-        if self.record.payload == self.unsure:
+        if self.record.utf8 == self.unsure:
             self.loaded._rebase_on_own(stored.data)
-        elif (expected is None or self.record.payload != expected.payload) and self.loaded._adds_up():
+        elif (expected is None or self.record.utf8 != expected.utf8) and self.loaded._adds_up():
             raise StoreError("nobody can tell whether an earlier write of this session was made")
         else:
             self.loaded._rebase(stored.data)
@@ -121,15 +127,19 @@ class Standing:
         life = self.default_life() if age is None else age
         return is_due(time.time(), life, record.expires, self.settings.touch_after)
 
+    def is_outdated(self) -> bool:
+        """Whether the request's cookie was signed by an old secret."""
+        return self.presented is not None and self.presented.outdated
+
     def stored_cookie(self, cookie: object) -> SessionCookie:
         """The cookie of the record last fetched: its age, and everything else from the template."""
         age = payload.stored_age(cookie, self.template)
         return SessionCookie(self.template, age, None if age is None or self.record is None else self.record.expires)
 
-    def written(self, sid: str, text: str, expires: float | None) -> None:
-        """Remember what was written; `expires` as it was handed to the store."""
+    def written(self, sid: str, record: Record) -> None:
+        """Remember what was written, as it was handed to the store."""
         self.sid = sid
-        self.record = Record(text, expires or time.time() + self.default_life())
+        self.record = record if record.expires else Utf8Record(record.utf8, time.time() + self.default_life())
         self.held_data = bool(dict.__len__(self.loaded))
         self.wrote = True
         self.unsure = None
@@ -146,7 +156,7 @@ class Standing:
             logger.warning("Changes to a session were dropped: it was destroyed, was given a new id or has expired.")
         self.forget_record()
         self.over = True
-        self.owed = CookieAction.NOTHING
+        self.owed = "nothing"
 
     def default_life(self) -> float:
         """Seconds that a record without an age of its own lives."""

@@ -28,7 +28,7 @@ DATA = st.dictionaries(KEYS, VALUES, max_size=4)
 
 
 def test_a_browser_session_has_null_for_age_and_expiry() -> None:
-    assert write({"user": "é"}, None, None, PLAIN) == (
+    assert write({"user": "é"}, None, None, PLAIN).decode() == (
         '{"cookie":{"originalMaxAge":null,"expires":null,"secure":false,"httpOnly":true,"path":"/","sameSite":"lax"}'
         ',"user":"é"}'
     )
@@ -45,7 +45,7 @@ def test_a_date_on_the_full_second_keeps_its_three_zeros() -> None:
 
 
 def test_all_attributes_stand_in_the_order_in_which_express_writes_them() -> None:
-    text = write({}, 3600, NOON + 3600, FULL)
+    text = write({}, 3600, NOON + 3600, FULL).decode()
     assert text == (
         '{"cookie":{"originalMaxAge":3600000,"partitioned":true,"priority":"high","expires":"2030-01-02T04:04:05.678Z"'
         ',"secure":true,"httpOnly":true,"domain":"example.com","path":"/","sameSite":"none"}}'
@@ -79,18 +79,18 @@ def test_the_cookie_comes_first_and_then_the_keys_in_their_order(data: dict[str,
 @few
 @given(st.dictionaries(KEYS, WITHOUT_FRACTIONS), st.sampled_from([PLAIN, FULL]), st.none() | st.integers(1, MAX_AGE))
 def test_no_blank_stands_between_members(data: dict[str, Any], attributes: Attributes, age: int | None) -> None:
-    text = write(data, age, None if age is None else NOON + age, attributes)
+    text = write(data, age, None if age is None else NOON + age, attributes).decode()
     assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
 
 
 @few
 @given(st.dictionaries(KEYS, st.text(st.characters(categories=None)), max_size=3))
 def test_the_text_is_valid_utf_8_even_where_a_value_is_not(data: dict[str, Any]) -> None:
-    write(data, None, None, PLAIN).encode("utf-8")
+    write(data, None, None, PLAIN).decode("utf-8")
 
 
 def test_a_key_with_a_lone_surrogate_is_escaped() -> None:
-    assert '"\\ud800"' in write({"\ud800": 1}, None, None, PLAIN)
+    assert b'"\\ud800"' in write({"\ud800": 1}, None, None, PLAIN)
 
 
 @pytest.mark.parametrize("value", [{1}, float("nan"), [b""], {"deep": object()}, nested(300)])
@@ -125,7 +125,7 @@ def test_a_rewrite_changes_the_data_and_leaves_the_cookie_as_it_was(old: dict[st
 def test_a_rewrite_adds_no_cookie_where_there_was_none() -> None:
     stored = read('{"a":1}')
     assert stored is not None
-    assert rewrite(stored, {"b": 2}) == '{"b":2}'
+    assert rewrite(stored, {"b": 2}) == b'{"b":2}'
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,10 @@ Method = TypeVar("Method", bound=Callable[..., object])
 
 
 def never_suspends(method: Method) -> Method:
-    """Mark a store's method that answers without ever suspending: its calls need neither a deadline nor a task."""
+    """Mark a store's method that never suspends and raises nothing but `StoreError`.
+
+    Its calls need no deadline, no task and no look at what they raise.
+    """
     method.never_suspends = True  # type: ignore[attr-defined]
     return method
 
@@ -32,11 +35,26 @@ class Record:
             that comes out of a store has its effective expiry.
     """
 
-    __slots__ = ("expires", "payload")
+    __slots__ = ("_text", "_utf8", "expires")
 
     def __init__(self, payload: str, expires: float | None) -> None:
-        self.payload = payload
+        self._text: str | None = payload
+        self._utf8: bytes | None = None
         self.expires = expires
+
+    @property
+    def payload(self) -> str:
+        """The session as JSON text."""
+        if self._text is None:
+            self._text = self.utf8.decode("utf-8", "surrogatepass")
+        return self._text
+
+    @property
+    def utf8(self) -> bytes:
+        """The same as bytes, lone surrogates as the three bytes that they would have."""
+        if self._utf8 is None:
+            self._utf8 = self.payload.encode("utf-8", "surrogatepass")
+        return self._utf8
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
@@ -48,6 +66,17 @@ class Record:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self.payload)} characters>"
+
+
+class Utf8Record(Record):
+    """A record whose payload is at hand as bytes; the text is made of them if somebody asks for it."""
+
+    __slots__ = ()
+
+    def __init__(self, utf8: bytes, expires: float | None) -> None:
+        self._text = None
+        self._utf8 = utf8
+        self.expires = expires
 
 
 class Store(ABC):

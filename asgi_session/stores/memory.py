@@ -18,7 +18,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
-from asgi_session.stores.base import Record, Store, never_suspends
+from asgi_session.stores.base import Record, Store, Utf8Record, never_suspends
 
 _HEAD = struct.Struct("<dBH")  # expiry, number of the common text of cookies, where in the record that text goes
 _unpack_head = _HEAD.unpack_from
@@ -29,13 +29,14 @@ _FARTHEST = 2.0**31  # seconds after which even an immortal record is looked at
 _SLACK = 64  # leftovers that are not worth tidying up
 
 
-class _Held(Record):
+class _Held(Utf8Record):
     """A record that remembers the form in which it was held."""
 
     __slots__ = ("held",)
 
-    def __init__(self, payload: str, expires: float, held: bytes) -> None:
-        self.payload = payload
+    def __init__(self, utf8: bytes, expires: float, held: bytes) -> None:
+        self._text = None
+        self._utf8 = utf8
         self.expires = expires
         self.held = held
 
@@ -81,7 +82,7 @@ class MemoryStore(Store):
 
     @never_suspends
     async def get(self, sid: str) -> Record | None:
-        # Every request goes through here, so `_find` and `_payload` are written out.
+        # Every request goes through here, so `_find` and `_text` are written out.
         now = time.time()
         if now >= self._next_time:
             self._sweep(now)
@@ -92,8 +93,7 @@ class MemoryStore(Store):
         if self._by_use is not None:
             self._by_use.move_to_end(sid)
         opening, common = self._commons[number]
-        text = b"".join((opening, held[_BODY:cut], common, held[cut:]))
-        return _Held(text.decode("utf-8", "surrogatepass"), expires, held)
+        return _Held(b"".join((opening, held[_BODY:cut], common, held[cut:])), expires, held)
 
     @never_suspends
     async def create(self, sid: str, record: Record) -> bool:
@@ -105,7 +105,7 @@ class MemoryStore(Store):
             return True
         if self._by_use is not None and len(self._by_use) == self._max_sessions:
             self._by_use.popitem(last=False)
-        self._records[sid] = self._pack(record.payload, expires)
+        self._records[sid] = self._pack(record.utf8, expires)
         self._most_records = max(self._most_records, len(self._records))
         self._wait(sid, expires, now)
         self._tidy(now)
@@ -118,7 +118,7 @@ class MemoryStore(Store):
         if held is None or not self._is(held, expected):
             return False
         expires = self._expiry(record.expires, now)
-        self._put(sid, expires, self._pack(record.payload, expires), held, now)
+        self._put(sid, expires, self._pack(record.utf8, expires), held, now)
         return True
 
     @never_suspends
@@ -191,8 +191,7 @@ class MemoryStore(Store):
 
     # The form in which a record is held: one bytes object, without the text that all cookies have in common
 
-    def _pack(self, payload: str, expires: float) -> bytes:
-        text = payload.encode("utf-8", "surrogatepass")
+    def _pack(self, text: bytes, expires: float) -> bytes:
         if text.startswith(_OPENING):
             end = text.find(b"}", 0, 512)
             moving = text.find(b'"expires":', 0, max(end, 0))
@@ -214,12 +213,12 @@ class MemoryStore(Store):
 
     def _is(self, held: bytes, expected: Record) -> bool:
         """Whether this is what was expected: the very thing that `get` showed, or one with the same payload."""
-        return (isinstance(expected, _Held) and expected.held is held) or self._payload(held) == expected.payload
+        return (isinstance(expected, _Held) and expected.held is held) or self._text(held) == expected.utf8
 
-    def _payload(self, held: bytes) -> str:
+    def _text(self, held: bytes) -> bytes:
         _, number, cut = _unpack_head(held)
         opening, common = self._commons[number]
-        return b"".join((opening, held[_BODY:cut], common, held[cut:])).decode("utf-8", "surrogatepass")
+        return b"".join((opening, held[_BODY:cut], common, held[cut:]))
 
     # Expiry
 
