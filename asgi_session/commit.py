@@ -12,7 +12,29 @@ from collections.abc import Awaitable
 from typing import Literal
 
 from asgi_session import payload
-from asgi_session.decision import NO_PLAN, Plan, decide
+from asgi_session.decision import (
+    AGE_ASSIGNED,
+    CHANGED,
+    CREATED,
+    DESTROYED,
+    DUE,
+    EMPTY,
+    FORCED,
+    HAS_AGE,
+    HELD_DATA,
+    KEEPS,
+    NO_PLAN,
+    OUTDATED,
+    OWED,
+    PRESENTED,
+    RENEWED,
+    ROLLING,
+    STORED,
+    TOUCHED,
+    UNDELIVERABLE,
+    Plan,
+    decide,
+)
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
 from asgi_session.patience import Hold, call_store
 from asgi_session.settings import logger
@@ -36,23 +58,24 @@ class Commit:
 
     Args:
         standing: the session and its place in the store.
+        hold: keeps cancellations back until the commit is done; None where the store never suspends.
         saving: the handler asked for it, so that nothing may be dropped in silence.
-        changes: what changed, where the caller has looked just now; None: it is looked up.
     """
 
-    __slots__ = ("_changes", "_hold", "_known_changes", "_saving", "_session", "_standing")
+    __slots__ = ("_age", "_began_life", "_changes", "_hold", "_saving", "_session", "_standing")
 
-    def __init__(
-        self, standing: Standing, *, saving: bool = False, changes: dict[str, object] | None = None
-    ) -> None:
+    def __init__(self, standing: Standing, hold: Hold | None, *, saving: bool) -> None:
         self._standing = standing
         self._session = standing.loaded
-        self._hold = Hold()
+        self._hold = hold
         self._saving = saving
-        self._known_changes = changes
+        self._began_life = False
 
-    async def run(self) -> None:
+    async def run(self, changes: dict[str, object] | None = None) -> None:
         """Decide and carry out, until nobody else is faster.
+
+        Args:
+            changes: what changed, where the caller has looked just now.
 
         Raises:
             StoreError: the store failed; the changes are pending again.
@@ -60,17 +83,19 @@ class Commit:
             SessionSerializationError: a value is not JSON; nothing was written.
             SessionError: `saving` a new session whose cookie can't reach the client.
         """
-        try:
-            plan = self._plan(self._known_changes)
-            if self._has_to_queue(plan):
-                plan, outcome = await self._contend(lost=False)
-            else:
-                outcome = await self._carry_out(plan)
-                if outcome == "beaten":
-                    plan, outcome = await self._contend(lost=True)
-            self._settle(plan, outcome)
-        finally:
-            self._hold.release()
+        plan = self._plan(changes)
+        if self._has_to_queue(plan):
+            plan, outcome = await self._contend(lost=False)
+        else:
+            outcome = await self._carry_out(plan)
+            if outcome == "beaten":
+                plan, outcome = await self._contend(lost=True)
+        if plan.cookie != "nothing" and outcome == "done":
+            self._standing.owed = plan.cookie
+            self._standing.owed_age = self._header_age()
+        if plan.undeliverable:  # it was said; what is not stored now never will be
+            self._session._renewal = None
+            self._session._begin_commit(self._changes)
 
     def _has_to_queue(self, plan: Plan) -> bool:
         """Whether others are at it and matter: a fresh start and an end never look back."""
@@ -83,58 +108,94 @@ class Commit:
 
     async def _contend(self, *, lost: bool) -> tuple[Plan, Outcome]:
         """Load what others wrote, decide again and carry that out, until nobody else is faster."""
-        standing = self._standing
-        with Contest(standing.settings.turns, self._hold) as contest:
-            while True:
-                assert standing.sid is not None
-                if lost:
-                    await contest.lost(standing.sid)
-                else:
-                    await contest.queue_for(standing.sid)
-                await standing.refresh(self._hold)
-                plan = self._plan()
-                outcome = await self._carry_out(plan)
-                if outcome != "beaten":
-                    return plan, outcome
-                lost = True
+        standing, hold = self._standing, self._hold or Hold()
+        try:
+            with Contest(standing.settings.turns, hold) as contest:
+                while True:
+                    assert standing.sid is not None
+                    if lost:
+                        await contest.lost(standing.sid)
+                    else:
+                        await contest.queue_for(standing.sid)
+                    await standing.refresh(hold)
+                    plan = self._plan()
+                    outcome = await self._carry_out(plan)
+                    if outcome != "beaten":
+                        return plan, outcome
+                    lost = True
+        finally:
+            if self._hold is None:
+                hold.release()
 
     def _plan(self, changes: dict[str, object] | None = None) -> Plan:
-        standing, session, settings = self._standing, self._session, self._standing.settings
+        standing, session = self._standing, self._session
         if standing.over and session._renewal != "fresh":
             return NO_PLAN
-        cookie = session._current_cookie()
-        age = cookie.original_max_age
-        stored = standing.sid is not None
-        renewed = session._renewal is not None
-        in_time = not standing.headers_gone
         self._changes = session._changes(thorough=True) if changes is None else changes
-        changed = cookie.assigned or bool(self._changes)
-        plan = decide(
-            stored=stored,
-            presented=standing.presented is not None,
-            destroyed=session._destroyed,
-            renewed=renewed,
-            keeps=session._renewal == "keep",
-            empty=not dict.__len__(session),
-            held_data=standing.held_data,
-            changed=changed,
-            forced=session._forced or (settings.resave and stored and in_time and not standing.wrote),
-            touched=session._touched,
-            due=stored and in_time and not (changed or standing.created) and standing.is_due(age),
-            has_age=age is not None,
-            age_assigned=cookie.assigned,
-            outdated=in_time and standing.is_outdated(),
-            owed=standing.owed == "send" and in_time,
-            created=standing.created,
-            rolling=settings.rolling and in_time,
-            save_uninitialized=settings.save_uninitialized,
-            deliverable=in_time and ((stored and not renewed) or standing.can_send_cookie()),
-        )
+        facts = self._facts()
+        plan = decide(facts)
         if plan.undeliverable:
             self._say_undeliverable()
-        if self._saving and plan.store == "nothing" and stored and not standing.wrote:
+        if self._saving and plan.store == "nothing" and facts & STORED and not standing.wrote:
             return Plan("confirm", plan.cookie)  # save() has to say where the session is gone
         return plan
+
+    def _facts(self) -> int:
+        """What the decision depends on."""
+        standing, session, settings = self._standing, self._session, self._standing.settings
+        facts, in_time = settings.facts, not standing.headers_gone
+        cookie = session._cookie
+        if cookie is None:
+            age = standing.full_age()
+        else:
+            age = cookie.original_max_age
+            if cookie.assigned:
+                facts |= AGE_ASSIGNED | CHANGED
+        if age is not None:
+            facts |= HAS_AGE
+        if self._changes:
+            facts |= CHANGED
+        if not dict.__len__(session):
+            facts |= EMPTY
+        if session._asked:
+            facts |= self._asked_for()
+        stored = standing.sid is not None
+        if stored:
+            facts |= STORED
+            if standing.held_data:
+                facts |= HELD_DATA
+            if standing.created:
+                facts |= CREATED
+            elif in_time and not facts & CHANGED and standing.is_due(age):
+                facts |= DUE
+            if settings.resave and in_time and not standing.wrote:
+                facts |= FORCED
+        if standing.presented is not None:
+            facts |= PRESENTED
+            if standing.presented.outdated and in_time:
+                facts |= OUTDATED
+        if standing.owed == "send" and in_time:
+            facts |= OWED
+        if not in_time:
+            facts = facts & ~ROLLING | UNDELIVERABLE
+        elif (not stored or facts & RENEWED) and not standing.can_send_cookie():
+            facts |= UNDELIVERABLE
+        return facts
+
+    def _asked_for(self) -> int:
+        """What the handler asked for by calling methods of the session."""
+        session, facts = self._session, 0
+        if session._destroyed:
+            facts |= DESTROYED
+        if session._renewal is not None:
+            facts |= RENEWED
+        if session._renewal == "keep":
+            facts |= KEEPS
+        if session._forced:
+            facts |= FORCED
+        if session._touched:
+            facts |= TOUCHED
+        return facts
 
     def _say_undeliverable(self) -> None:
         if self._standing.headers_gone:
@@ -166,23 +227,31 @@ class Commit:
             case "destroy":
                 return self._destroy()
 
-    def _settle(self, plan: Plan, outcome: Outcome) -> None:
-        """Note what follows from a plan that was carried out."""
-        if plan.cookie != "nothing" and outcome == "done":
-            self._standing.owed = plan.cookie
-            cookie = self._session._current_cookie()
-            self._standing.owed_age = cookie.header_age(), cookie.expires_at
-        if plan.undeliverable:  # it was said; what is not stored now never will be
-            self._session._renewal = None
-            self._session._begin_commit(self._changes)
-
     def _record(self) -> Record:
         """What to store, the full age beginning now."""
-        session, cookie = self._session, self._session._current_cookie()
-        cookie.start_anew()
+        session, (age, expires) = self._session, self._begin_life()
+        self._age = age
+        return Utf8Record(payload.write(session, age, expires, self._standing.attributes(), session._before), expires)
+
+    def _begin_life(self) -> tuple[float | None, float | None]:
+        """The full age and the Unix time at which it ends, if it begins now; None, None for a browser session."""
+        cookie = self._session._cookie
+        if cookie is None:
+            age = self._standing.full_age()
+            expires = None if age is None else time.time() + age
+        else:
+            cookie.start_anew()
+            age, expires = cookie.original_max_age, cookie.expires_at
+        self._began_life = True
+        return age, expires
+
+    def _header_age(self) -> tuple[int | None, float | None]:
+        """Max-Age and expiry for a Set-Cookie header, rounded down: no browser shall keep the cookie longer than we."""
+        cookie = self._session._current_cookie()
         age, expires = cookie.original_max_age, cookie.expires_at
-        text = payload.write(session, age, expires, self._standing.attributes(), suspects=session._before)
-        return Utf8Record(text, expires)
+        if age is None or expires is None:
+            return None, None
+        return max(1, int(age if self._began_life else expires - time.time())), expires
 
     async def _leave(self, plan: Plan) -> Outcome:
         self._standing.over |= plan.cookie == "delete"
@@ -206,7 +275,7 @@ class Commit:
                 self._session._undo_commit(draft)
         if not done:
             return "beaten"
-        standing.written(sid, record)
+        standing.written(sid, record, self._age)
         return "done"
 
     async def _create(self) -> Outcome:
@@ -266,16 +335,15 @@ class Commit:
 
     def _created(self, sid: str, record: Record) -> None:
         standing, session = self._standing, self._session
-        standing.written(sid, record)
+        standing.written(sid, record, self._age)
         standing.created = True
         standing.over = False
         session._is_new = session._asked = False
         session._renewal = None
 
     async def _touch(self) -> Outcome:
-        standing, cookie = self._standing, self._session._current_cookie()
-        cookie.start_anew()
-        expires = cookie.expires_at
+        standing = self._standing
+        _, expires = self._begin_life()
         try:
             alive = await standing.call(standing.settings.store.touch, standing.sid, expires, hold=self._hold)
         except StoreError as error:
@@ -298,7 +366,7 @@ class Commit:
             standing.gone()
             return "moot"
         if standing.settings.rolling:
-            self._session._current_cookie().start_anew()
+            self._begin_life()
         return "done"
 
     def _let_be(self, error: StoreError) -> Outcome:

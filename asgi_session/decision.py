@@ -8,6 +8,7 @@ known to be alive at that moment.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal, NamedTuple
 
 
@@ -35,73 +36,71 @@ class Plan(NamedTuple):
 NO_PLAN = Plan("nothing", "nothing")
 
 
-def decide(
-    *,
-    stored: bool = False,
-    presented: bool = False,
-    destroyed: bool = False,
-    renewed: bool = False,
-    keeps: bool = False,
-    empty: bool = False,
-    held_data: bool = False,
-    changed: bool = False,
-    forced: bool = False,
-    touched: bool = False,
-    due: bool = False,
-    has_age: bool = False,
-    age_assigned: bool = False,
-    outdated: bool = False,
-    owed: bool = False,
-    created: bool = False,
-    rolling: bool = False,
-    save_uninitialized: bool = False,
-    deliverable: bool = True,
-) -> Plan:
-    """The plan for a request that ended well.
+# Facts about a request and its session. Several of them are the sum of their numbers.
 
-    Args:
-        stored: a record is known to be in the store.
-        presented: the request's cookie named a session, stored or not.
-        destroyed: ``destroy()`` was called, or the session was unset and that means it.
-        renewed: ``regenerate()`` was called.
-        keeps: with ``keep=True``.
-        empty: the session holds nothing now.
-        held_data: the stored record holds something.
-        changed: a value differs, or the age was assigned.
-        forced: ``mark_modified()``, or resave.
-        touched: ``touch()`` was called.
-        due: its life in the store was last extended too long ago.
-        has_age: the cookie has an expiry.
-        age_assigned: that was assigned.
-        outdated: the cookie was signed by an old secret.
-        owed: an earlier commit of this request calls for the cookie.
-        created: this request stored the record under an id that nobody else has yet.
-        rolling: every response of a stored session carries the cookie.
-        save_uninitialized: new sessions are stored although they are empty.
-        deliverable: a cookie can still reach the client.
-    """
-    if destroyed:
-        return Plan(
-            "destroy" if stored else "nothing",
-            "delete" if stored or presented else "nothing",
-        )
-    if renewed or not stored:
-        wanted = not empty or save_uninitialized or (forced and not renewed)
-        if wanted and deliverable:
+STORED = 1 << 0
+"""A record is known to be in the store."""
+PRESENTED = 1 << 1
+"""The request's cookie named a session, stored or not."""
+DESTROYED = 1 << 2
+"""``destroy()`` was called, or the session was unset and that means it."""
+RENEWED = 1 << 3
+"""``regenerate()`` was called."""
+KEEPS = 1 << 4
+"""With ``keep=True``."""
+EMPTY = 1 << 5
+"""The session holds nothing now."""
+HELD_DATA = 1 << 6
+"""The stored record holds something."""
+CHANGED = 1 << 7
+"""A value differs, or the age was assigned."""
+FORCED = 1 << 8
+"""``mark_modified()``, or resave."""
+TOUCHED = 1 << 9
+"""``touch()`` was called."""
+DUE = 1 << 10
+"""Its life in the store was last extended too long ago."""
+HAS_AGE = 1 << 11
+"""The cookie has an expiry."""
+AGE_ASSIGNED = 1 << 12
+"""That was assigned."""
+OUTDATED = 1 << 13
+"""The cookie was signed by an old secret."""
+OWED = 1 << 14
+"""An earlier commit of this request calls for the cookie."""
+CREATED = 1 << 15
+"""This request stored the record under an id that nobody else has yet."""
+ROLLING = 1 << 16
+"""Every response of a stored session carries the cookie."""
+SAVE_UNINITIALIZED = 1 << 17
+"""New sessions are stored although they are empty."""
+UNDELIVERABLE = 1 << 18
+"""No cookie can reach the client any more."""
+
+_RESEND = ROLLING | OUTDATED | TOUCHED | AGE_ASSIGNED | OWED
+
+
+@cache
+def decide(facts: int) -> Plan:
+    """The plan for a request that ended well, of which these facts hold."""
+    stored = facts & STORED
+    if facts & DESTROYED:
+        return Plan("destroy" if stored else "nothing", "delete" if facts & (STORED | PRESENTED) else "nothing")
+    if not stored or facts & RENEWED:
+        wanted = not facts & EMPTY or facts & SAVE_UNINITIALIZED or (facts & FORCED and not facts & RENEWED)
+        if wanted and not facts & UNDELIVERABLE:
             return Plan("renew" if stored else "create", "send")
         if stored:
-            action = "discard" if keeps and not wanted else "destroy"
-            return Plan(action, "delete", undeliverable=wanted)
-        return Plan("nothing", "nothing", undeliverable=wanted)
-    if empty and held_data and not save_uninitialized:
+            return Plan("discard" if facts & KEEPS and not wanted else "destroy", "delete", undeliverable=bool(wanted))
+        return Plan("nothing", "nothing", undeliverable=bool(wanted))
+    if facts & EMPTY and facts & HELD_DATA and not facts & SAVE_UNINITIALIZED:
         return Plan("discard", "delete")
-    send = rolling or outdated or touched or age_assigned or owed
-    cookie = "send" if send else "nothing"
-    if changed or forced:
-        return Plan("replace", "send" if has_age else cookie)
-    if touched or due:
+    cookie: CookieAction = "send" if facts & _RESEND else "nothing"
+    if facts & (CHANGED | FORCED):
+        return Plan("replace", "send" if facts & HAS_AGE else cookie)
+    if facts & (TOUCHED | DUE):
         return Plan("touch", cookie)
-    if send and not created:
+    if facts & _RESEND and not facts & CREATED:
         return Plan("confirm", cookie)
     return Plan("nothing", cookie)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.types import Scope, Send
 
-from asgi_session import payload
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
 from asgi_session.cookie import Cookie, delete_cookie, set_cookie
@@ -17,7 +16,6 @@ from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
 from asgi_session.patience import Hold, answers_at_once, call_store
 from asgi_session.payload import Stored
-from asgi_session.request_cookie import cookie_values
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import Settings, logger
@@ -35,7 +33,6 @@ class Exchange(Standing):
     """That of the next middleware around this one."""
     _inner: Exchange | None = None
     _state: dict[str, Any]
-    _stored_cookie: object = None
     _claims: Claims | None = None
     _saving: asyncio.Lock | None = None
 
@@ -53,7 +50,7 @@ class Exchange(Standing):
 
     def begin(self) -> Awaitable[Session] | None:
         """Begin a new session where the request names none; else give what loads the one that it names."""
-        self.presented = presented = self._find_presented()
+        self.presented = presented = self.settings.incoming.presented(self.scope["headers"])
         if presented is not None:
             return self._load(presented)
         self._begin(None)
@@ -85,20 +82,10 @@ class Exchange(Standing):
             self.blind = True
         return self._begin(self.found(sid, record))
 
-    def _find_presented(self) -> Presented | None:
-        """The first cookie of our name that verifies."""
-        settings = self.settings
-        for value in cookie_values(self.scope["headers"], settings.wire_name):
-            presented = settings.signer.unsign(value)
-            if presented is not None:
-                return presented
-        return None
-
     def _begin(self, stored: Stored | None) -> Session:
         if stored is None:
             session = Session((), self)
         else:
-            self._stored_cookie = stored.cookie
             self.came = stored.data
             session = Session(stored.data, self, self.sid)
         self.session = session
@@ -117,11 +104,7 @@ class Exchange(Standing):
         return self.settings.new_id(self.scope)
 
     def make_cookie(self) -> SessionCookie:
-        if self.record is not None and self.loaded._renewal != "fresh":
-            return self.stored_cookie(self._stored_cookie)
-        cookie = SessionCookie(self.template, self.template.first_age(), None)
-        cookie.start_anew()
-        return cookie
+        return SessionCookie(self.template, *self.life())
 
     async def save(self) -> None:
         if self.blind:
@@ -136,7 +119,6 @@ class Exchange(Standing):
             stored = None if sid is None else await self.fetch(sid)
             if stored is None or sid is None:
                 raise SessionNotFound("there is no stored session to reload")
-            self._stored_cookie = stored.cookie
             self.loaded._reset(sid, stored.data)
 
     async def claim(self, category: str | None) -> Queue:
@@ -151,7 +133,7 @@ class Exchange(Standing):
 
     # What the middleware does
 
-    async def commit(self, *, saving: bool = False, changes: dict[str, object] | None = None) -> None:
+    def commit(self, *, saving: bool = False, changes: dict[str, object] | None = None) -> Awaitable[None]:
         """Carry out what the handler did to the session; a cancellation waits until that is done. Raises as `Commit`.
 
         Args:
@@ -160,38 +142,51 @@ class Exchange(Standing):
         """
         if not self._is_attached():
             if self.settings.unset == "keep":
-                return
+                return _nothing()
             self.loaded.destroy()
             changes = None
         if self.blind:
             self._drop_blind_changes()
-        elif self._saving is None and answers_at_once(self.settings.store.replace):
-            await Commit(self, saving=saving, changes=changes).run()
-        else:
+            return _nothing()
+        if self._saving is None and answers_at_once(self.settings.store.replace):
+            return Commit(self, None, saving=saving).run(changes)
+        return self._commit_in_turn(saving=saving)
+
+    async def _commit_in_turn(self, *, saving: bool) -> None:
+        hold = Hold()
+        try:
             async with self._lock():
-                await Commit(self, saving=saving).run()
+                await Commit(self, hold, saving=saving).run()
+        finally:
+            hold.release()
 
     def has_work_beside_changes(self) -> bool:
         """Whether the start of a response calls for a commit even if no value changed."""
         session = self.session
-        return session is not None and (
-            session._asked
-            or session._cookie is not None
-            or (self.held_data and not dict.__len__(session))
+        if session is None:
+            return False
+        if session.accessed and (
+            session._asked or session._cookie is not None or (self.held_data and not dict.__len__(session))
+        ):
+            return True
+        return (
+            self._state.get("session") is not session
             or self.settings.decides_always
             or self.owed != "nothing"
-            or (self.sid is not None and (self.is_outdated() or self.is_due(self._stored_age())))
-            or self._state.get("session") is not session
+            or (self.sid is not None and (self.is_outdated() or self.is_due(self.full_age())))
         )
 
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
         session = self.session
-        return session is not None and (
-            (bool(session._before or session._asked or session._cookie is not None) and session._is_dirty())
+        if session is None:
+            return False
+        if session.accessed and (
+            ((session._before or session._asked or session._cookie is not None) and session._is_dirty())
             or (self.held_data and not dict.__len__(session))  # by a claim
-            or (self._state.get("session") is not session and self._inner is None)
-        )
+        ):
+            return True
+        return self._state.get("session") is not session and self._inner is None
 
     def end(self) -> None:
         """The request is over: let go of everything that leads back here, so that no garbage waits for a collector."""
@@ -224,10 +219,6 @@ class Exchange(Standing):
         finally:
             hold.release()
 
-    def has_claims(self) -> bool:
-        """Whether messages were claimed for this response."""
-        return self._claims is not None
-
     def set_cookie_header(self) -> str | None:
         """The Set-Cookie header that is owed to the client."""
         if not self.can_send_cookie():
@@ -248,9 +239,6 @@ class Exchange(Standing):
             raise TypeError("request.state.session was assigned something else than None")
         return False
 
-    def _stored_age(self) -> float | None:
-        return payload.stored_age(self._stored_cookie, self.template)
-
     def _drop_blind_changes(self) -> None:
         session = self.loaded
         if session._destroyed:
@@ -264,3 +252,7 @@ class Exchange(Standing):
         if self._saving is None:
             self._saving = asyncio.Lock()
         return self._saving
+
+
+async def _nothing() -> None:
+    """What there is to do where a commit is none."""

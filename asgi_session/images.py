@@ -26,15 +26,15 @@ class _Absent:
 ABSENT: Final = _Absent()
 """The image of a key that is not there."""
 
-SCALARS: Final = frozenset({str, int, float, bool, NoneType})
-"""Types whose values can't change in place. Everything else is treated as a container."""
+SCALARS: Final = frozenset({str, int, float, bool, NoneType, _Absent})
+"""Types whose values can't change in place, and that are their own image. Everything else is treated as a container."""
 
 _NEVER_THE_SAME: Final = math.nan
 
 
 def image(value: object) -> object:
     """What to compare with later."""
-    if value is ABSENT or value.__class__ in SCALARS:
+    if value.__class__ in SCALARS:
         return value
     try:
         return (_encode(value),)
@@ -63,6 +63,8 @@ def shows_json(now: object, value: object) -> bool:
 
 def same(before: object, now: object) -> bool:
     """Whether two images show equal values: 1 is 1.0 and a dict's order does not matter, but True is not 1."""
+    if before.__class__ is now.__class__ and before.__class__ is not tuple:
+        return before == now
     if isinstance(before, tuple) and isinstance(now, tuple) and before != now:
         before, now = value_of(before), value_of(now)
     return before == now and _same_kinds(before, now)

@@ -175,7 +175,7 @@ class Journal(dict[str, Any]):
         for key, before in self._before.items():
             value = dict.get(self, key, ABSENT)
             now = value if value.__class__ in SCALARS else image(value)
-            if not same(before, now) or (thorough and not shows_json(now, value)):
+            if not same(before, now) or (thorough and now is not value and not shows_json(now, value)):
                 changes[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
             changes[FLASH] = self._before[FLASH]
@@ -190,8 +190,12 @@ class Journal(dict[str, Any]):
         draft = Draft(
             self._before, self._increments, self._flash_log, self._forced, self._touched, self._age_assigned()
         )
-        now = {**self._before, **changes}
-        self._start_over({key: is_now for key, is_now in now.items() if isinstance(is_now, tuple)})
+        images = {}
+        for key, before in self._before.items():
+            now = changes.get(key, before)
+            if now.__class__ is tuple:
+                images[key] = now
+        self._start_over(images)
         return draft
 
     def _undo_commit(self, draft: Draft) -> None:
@@ -293,23 +297,22 @@ class Journal(dict[str, Any]):
             if value.__class__ not in SCALARS and key not in self._before:
                 self._before[key] = image(value)
 
-    def _write(self, key: str, value: Any) -> None:
+    def _admit(self, key: str) -> None:
+        """Note a key that is written for the first time; whatever is wrong with it shows here."""
         if not isinstance(key, str):
             raise TypeError("session keys are str")
         if key == COOKIE:
             raise ValueError("the session key 'cookie' is reserved")
         if self._destroyed:
             self._refuse_if_destroyed()
-        if key not in self._before:
-            self._note(key)
-        self.accessed = True
-        dict.__setitem__(self, key, value)
+        self._note(key)
 
     def _note(self, key: str) -> None:
         """Keep what a key is before it changes."""
         self.accessed = True
         if key not in self._before:
-            self._before[key] = image(dict.get(self, key, ABSENT))
+            value = dict.get(self, key, ABSENT)
+            self._before[key] = value if value.__class__ in SCALARS else image(value)
 
 
 def is_number(value: object) -> bool:

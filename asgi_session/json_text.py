@@ -67,18 +67,19 @@ def dump_members(data: dict[str, Any], suspects: Collection[str]) -> bytes:
     """
     for key in suspects:
         if dict.get(data, key).__class__ not in _SURE:
-            plain = dict(dict.items(data))
-            if len(suspects) >= len(plain):
-                return dump(plain)
-            dump({key: plain[key] for key in suspects if key in plain})
+            if len(suspects) >= dict.__len__(data):
+                return dump(data)
+            dump({key: dict.get(data, key) for key in suspects if dict.__contains__(data, key)})
             break
     try:
         return _fast_encode(data)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):  # large integers, lone surrogates, ...
-        return _exactly(dict(dict.items(data)))
+        return _exactly(data)
 
 
 def _exactly(value: object) -> bytes:
+    if isinstance(value, dict):
+        value = dict(dict.items(value))  # whatever a subclass makes of its methods
     try:
         text = _exact_encode(value)
     except TypeError as error:
@@ -119,7 +120,7 @@ def _depth(value: object) -> int:
         inner
         for outer in level
         if isinstance(outer, dict | list | tuple)
-        for inner in (outer.values() if isinstance(outer, dict) else outer)
+        for inner in (dict.values(outer) if isinstance(outer, dict) else outer)
     ]:
         depth += 1
     return depth

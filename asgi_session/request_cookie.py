@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def cookie_values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
-    """All values of one cookie, in the order of the request's Cookie headers (HTTP/2 may split them).
+def cookie_values(header: bytes, name: bytes) -> Iterator[bytes]:
+    """The values of one cookie in a Cookie header, in their order.
 
     Names are compared to the letter. Blanks around name and value go, quotes stay: the value is taken as it is
     (RFC 6265, 5.4 sends back what it got).
     """
-    values: list[bytes] = []
-    for header, content in headers:
-        if header == b"cookie" and name in content:
-            for pair in content.split(b";"):
-                if name in pair:
-                    key, separator, value = pair.partition(b"=")
-                    if separator and key.strip(b" \t") == name:
-                        values.append(value.strip(b" \t"))
-    return values
+    for pair in header.split(b";"):
+        if name in pair:
+            key, separator, value = pair.partition(b"=")
+            if separator and key.strip(b" \t") == name:
+                yield value.strip(b" \t")
 
 
 def path_matches(scope: Mapping[str, Any], cookie_path: str) -> bool:

@@ -33,19 +33,16 @@ class Response(Exchange):
             status = message.get("status", 200)
             if status < 200:
                 return self._send(message)
-            if status >= 500 or kind == "websocket.close" or self._may_have_work():
+            changes = self.session is not None and self.session._before
+            if changes or status >= 500 or kind == "websocket.close" or self.has_work_beside_changes():
                 return self._start(message)
             return self._send(self._started(message))
         if self._replaced:
             return _nothing()
         last = not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close"
-        if last and (self._accepted or self.has_claims() or self.has_changes()):
+        if last and (self._accepted or self._claims is not None or self.has_changes()):
             return self._end(message)
         return self._send(message)
-
-    def _may_have_work(self) -> bool:
-        session = self.session
-        return session is not None and (bool(session._before) or self.has_work_beside_changes())
 
     async def _start(self, message: Message) -> None:
         closing = message["type"] == "websocket.close"
@@ -53,8 +50,15 @@ class Response(Exchange):
         if message.get("status", 200) >= 500:
             self._saves = False
             await self.give_back()
-        elif self._saves and not await self._commit():
-            return
+        elif self._saves:
+            changes = self.session._changes(thorough=True) if self.session is not None else None
+            if changes or self.has_work_beside_changes():
+                try:
+                    await self.commit(changes=changes)
+                except BaseException as error:
+                    if not await self._answer_for(error):
+                        raise
+                    return
         await self._send(message if closing else self._started(message))
 
     def _started(self, message: Message) -> Message:
@@ -67,24 +71,13 @@ class Response(Exchange):
             return with_session_headers(message, set_cookie=set_cookie, vary=vary)
         return message
 
-    async def _commit(self) -> bool:
-        """Commit before the start; False where the app's response must not go out."""
-        session = self.session
-        if session is None:
-            return True
-        changes = session._changes(thorough=True)
-        if not changes and not self.has_work_beside_changes():
-            return True
-        try:
-            await self.commit(changes=changes)
-        except BaseException as error:
-            self._saves = False
-            await self.give_back()
-            refused = isinstance(error, StoreError | SessionConflict)
-            if not refused or self.settings.on_store_error == "raise":
-                raise
-            await self._refuse(error)
+    async def _answer_for(self, error: BaseException) -> bool:
+        """Answer 503 where the store let the commit down; False where the error is to be let through."""
+        self._saves = False
+        await self.give_back()
+        if self.settings.on_store_error == "raise" or not isinstance(error, StoreError | SessionConflict):
             return False
+        await self._refuse(error)
         return True
 
     async def _end(self, message: Message) -> None:

@@ -110,7 +110,9 @@ class Session(Journal):
         if not is_number(value) or not is_number(by):
             raise TypeError("only numbers can be incremented, and only by numbers")
         adds = key in self._increments or key not in self._before
-        self._write(key, value + by)
+        if key not in self._before:
+            self._admit(key)
+        dict.__setitem__(self, key, value + by)
         if adds:
             self._increments[key] = self._increments.get(key, 0) + by
         return value + by
@@ -205,7 +207,9 @@ class Session(Journal):
     # Writing
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._write(key, value)
+        if key not in self._before:
+            self._admit(key)
+        dict.__setitem__(self, key, value)
         if self._increments:
             self._increments.pop(key, None)
 
@@ -238,8 +242,12 @@ class Session(Journal):
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         self.accessed = True
-        for key, value in dict(*args, **kwargs).items():
-            self[key] = value
+        new = dict(*args, **kwargs)
+        for key in new:
+            if key not in self._before:
+                self._admit(key)
+            self._increments.pop(key, None)
+        dict.update(self, new)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override]
         self.update(other)

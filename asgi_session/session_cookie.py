@@ -18,13 +18,12 @@ class SessionCookie:
     response.
     """
 
-    __slots__ = ("_age", "_anew", "_expires", "_template", "assigned")
+    __slots__ = ("_age", "_expires", "_template", "assigned")
 
     def __init__(self, template: Cookie, age: float | None, expires: float | None) -> None:
         self._template = template
         self._age = age
         self._expires = expires
-        self._anew = False  # whether the full age began in this request
         self.assigned = False
         """Whether the age was assigned since the last commit."""
 
@@ -73,20 +72,12 @@ class SessionCookie:
 
     def start_anew(self) -> None:
         """Let the full age begin now."""
-        self._anew = True
         self._expires = None if self._age is None else time.time() + self._age
-
-    def header_age(self) -> int | None:
-        """Max-Age for the header, rounded down, so that the browser does not keep the cookie longer than we."""
-        if self._age is None or self._expires is None:
-            return None
-        return max(1, int(self._age if self._anew else self._expires - time.time()))
 
     def take_age(self, age: float | None, expires: float | None) -> None:
         """Take over what is stored; no change of this request's."""
         self._age = age
         self._expires = expires
-        self._anew = False
         self.assigned = False
 
     @property

@@ -13,6 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from asgi_session.cookie import Cookie, check_name, check_prefix, must_be_secure
+from asgi_session.decision import ROLLING, SAVE_UNINITIALIZED
+from asgi_session.incoming import IncomingCookies
 from asgi_session.signing import MAX_VALUE, CookieSigner
 from asgi_session.stores.base import Store
 from asgi_session.turns import Turns
@@ -81,7 +83,7 @@ class Settings:
         self.signer: Final = CookieSigner(_secrets(secret))
         self.store: Final = store
         self.name: Final = name
-        self.wire_name: Final = name.encode("ascii")
+        self.incoming: Final = IncomingCookies(name, self.signer)
         self.must_be_secure: Final = must_be_secure(name)
         self.template: Final = cookie
         self.genid: Final = genid
@@ -95,6 +97,7 @@ class Settings:
         self.on_store_error: Final[OnStoreError] = on_store_error
         self.store_timeout: Final = store_timeout
         self.decides_always: Final = save_uninitialized or resave or rolling
+        self.facts: Final = (ROLLING if rolling else 0) | (SAVE_UNINITIALIZED if save_uninitialized else 0)
         self.turns: Final = Turns()
         self._warned_insecure = False
 

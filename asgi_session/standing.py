@@ -18,7 +18,6 @@ from asgi_session.exceptions import StoreError
 from asgi_session.patience import Hold, call_store
 from asgi_session.payload import Stored
 from asgi_session.session import Session
-from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import Settings, logger
 from asgi_session.signing import Presented
 from asgi_session.stores.base import Record, Store, Utf8Record
@@ -39,6 +38,8 @@ class Standing:
     """The id under which a record is known to be stored."""
     record: Record | None = None
     """That record as it was last seen or written."""
+    age: float | None = None
+    """Seconds of that record's full age; None: a browser session."""
     held_data = False
     """Whether it holds more than a cookie."""
     owed: CookieAction = "nothing"
@@ -84,6 +85,7 @@ class Standing:
             return None
         self.sid = sid
         self.record = record
+        self.age = payload.stored_age(stored.cookie, self.template)
         self.held_data = bool(stored.data)
         return stored
 
@@ -100,9 +102,8 @@ class Standing:
             session._rebase(stored.data)
         else:
             self._find_out(stored, expected)
-        if not session._age_assigned():
-            cookie = self.stored_cookie(stored.cookie)
-            session._current_cookie().take_age(cookie.original_max_age, cookie.expires_at)
+        if session._cookie is not None and not session._cookie.assigned:
+            session._cookie.take_age(*self.life())
 
     def _find_out(self, stored: Stored, expected: Record | None) -> None:
         """What became of a write that nobody acknowledged, so that it is not made twice.
@@ -131,13 +132,24 @@ class Standing:
         """Whether the request's cookie was signed by an old secret."""
         return self.presented is not None and self.presented.outdated
 
-    def stored_cookie(self, cookie: object) -> SessionCookie:
-        """The cookie of the record last fetched: its age, and everything else from the template."""
-        age = payload.stored_age(cookie, self.template)
-        return SessionCookie(self.template, age, None if age is None or self.record is None else self.record.expires)
+    def full_age(self) -> float | None:
+        """Seconds of the session's full age where the handler did not assign one; None: a browser session."""
+        if self.record is None or self.loaded._renewal == "fresh":
+            return self.template.first_age()
+        return self.age
 
-    def written(self, sid: str, record: Record) -> None:
-        """Remember what was written, as it was handed to the store."""
+    def life(self) -> tuple[float | None, float | None]:
+        """The same, and the Unix time at which it ends: the record's, or that of an age that begins now."""
+        age = self.full_age()
+        if age is None:
+            return None, None
+        if self.record is None or self.loaded._renewal == "fresh":
+            return age, time.time() + age
+        return age, self.record.expires
+
+    def written(self, sid: str, record: Record, age: float | None) -> None:
+        """Remember what was written, as it was handed to the store, and its full age."""
+        self.age = age
         self.sid = sid
         self.record = record if record.expires else Utf8Record(record.utf8, time.time() + self.default_life())
         self.held_data = bool(dict.__len__(self.loaded))
@@ -167,7 +179,8 @@ class Standing:
         """The cookie's attributes as they come out on this connection."""
         if self._https is None:
             self._https = self._is_https()
-        return self.loaded._current_cookie().template.attributes(https=self._https)
+        cookie = self.loaded._cookie
+        return (self.template if cookie is None else cookie.template).attributes(https=self._https)
 
     def can_send_cookie(self) -> bool:
         """Whether the connection may carry the cookie: a Secure one must not go over plain http."""

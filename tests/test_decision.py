@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from inspect import signature
 from itertools import count, product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 from starlette.requests import Request
 
-from asgi_session import Cookie, Record
-from asgi_session.decision import CookieAction, Plan, StoreAction, decide, is_due
+from asgi_session import Cookie, Record, decision
+from asgi_session.decision import CookieAction, Plan, decide, is_due
 from asgi_session.signing import CookieSigner
 
 from .clients import SECRET, Browser, attributes, set_cookie
@@ -26,7 +25,7 @@ UNSET: list[dict[str, Any]] = json.loads((VECTORS / "unset.json").read_text(enco
 
 # The table. A row: the facts that hold, what happens to the record, what happens to the cookie.
 
-TABLE: list[tuple[str, str, str]] = [
+TABLE: list[tuple[str, str, CookieAction]] = [
     # a new session
     ("empty", "nothing", "nothing"),
     ("empty presented", "nothing", "nothing"),
@@ -95,79 +94,76 @@ TABLE: list[tuple[str, str, str]] = [
 ]
 
 
-def facts_of(names: str) -> dict[str, bool]:
-    return {name: True for name in names.split() if name != "undeliverable"} | (
-        {"deliverable": False} if "undeliverable" in names else {}
-    )
+def facts_of(names: str) -> int:
+    return sum(getattr(decision, name.upper()) for name in names.split())
 
 
 @pytest.mark.parametrize(("facts", "store", "cookie"), TABLE, ids=[row[0] for row in TABLE])
 def test_the_table(facts: str, store: str, cookie: str) -> None:
-    plan = decide(**facts_of(facts))
-    assert plan == Plan(
-        StoreAction[store.removesuffix("!").upper()], CookieAction[cookie.upper()], undeliverable=store.endswith("!")
-    )
+    plan = decide(facts_of(facts))
+    assert plan == Plan(store.removesuffix("!"), cookie, undeliverable=store.endswith("!"))
 
 
-FLAGS = [fact for fact in signature(decide).parameters if fact not in ("stored", "created", "deliverable")]
+FACTS = {name: value for name, value in vars(decision).items() if name.isupper() and isinstance(value, int)}
+FREE = {name: value for name, value in FACTS.items() if name not in ("STORED", "CREATED", "UNDELIVERABLE", "_RESEND")}
 
 
-def all_facts(*fixed: str) -> list[dict[str, bool]]:
-    free = [flag for flag in FLAGS if flag not in fixed]
-    return [
-        {**dict.fromkeys(fixed, True), **dict(zip(free, values, strict=True))}
-        for values in product([False, True], repeat=len(free))
-    ]
+def all_facts(fixed: str = "") -> list[int]:
+    """Every combination of facts that go with the fixed ones."""
+    base = facts_of(fixed)
+    free = [value for value in FREE.values() if not value & base]
+    return [base + sum(chosen) for chosen in product(*[(0, value) for value in free])]
 
 
 WRITES_ONLY_WHAT_IS_THERE = {
-    StoreAction.RENEW,
-    StoreAction.REPLACE,
-    StoreAction.TOUCH,
-    StoreAction.CONFIRM,
-    StoreAction.DISCARD,
-    StoreAction.DESTROY,
+    "renew",
+    "replace",
+    "touch",
+    "confirm",
+    "discard",
+    "destroy",
 }
 
 
 def test_without_a_record_nothing_is_done_that_needs_one() -> None:
-    assert not {decide(**facts).store for facts in all_facts()} & WRITES_ONLY_WHAT_IS_THERE
+    assert not {decide(facts).store for facts in all_facts()} & WRITES_ONLY_WHAT_IS_THERE
 
 
 def test_with_a_record_none_is_created_beside_it() -> None:
-    assert StoreAction.CREATE not in {decide(**facts).store for facts in all_facts("stored")}
+    assert "create" not in {decide(facts).store for facts in all_facts("stored")}
 
 
 def test_a_destroyed_session_is_never_written_whatever_else_was_done() -> None:
-    plans = {decide(**facts) for facts in all_facts("stored", "destroyed")}
-    assert plans == {Plan(StoreAction.DESTROY, CookieAction.DELETE)}
+    plans = {decide(facts) for facts in all_facts("stored destroyed")}
+    assert plans == {Plan("destroy", "delete")}
 
 
 def test_a_cookie_is_only_set_for_a_record_that_the_store_vouches_for_in_this_commit() -> None:
-    sent = {decide(**facts).store for facts in [*all_facts(), *all_facts("stored")] if sends(facts)}
+    sent = {decide(facts).store for facts in [*all_facts(), *all_facts("stored")] if sends(facts)}
     assert sent == {
-        StoreAction.CREATE,
-        StoreAction.RENEW,
-        StoreAction.REPLACE,
-        StoreAction.TOUCH,
-        StoreAction.CONFIRM,
+        "create",
+        "renew",
+        "replace",
+        "touch",
+        "confirm",
     }
 
 
-def sends(facts: dict[str, bool]) -> bool:
-    return decide(**facts).cookie is CookieAction.SEND
+def sends(facts: int) -> bool:
+    return decide(facts).cookie == "send"
 
 
 def test_reading_never_writes() -> None:
-    reading = [{**facts, "stored": True} for facts in all_facts("held_data") if set(keys_of(facts)) <= QUIET]
-    assert {decide(**facts).store for facts in reading} <= {StoreAction.NOTHING, StoreAction.TOUCH, StoreAction.CONFIRM}
+    reading = [facts for facts in all_facts("stored held_data") if not facts & ~facts_of(f"stored {QUIET}")]
+    assert {decide(facts).store for facts in reading} <= {"nothing", "touch", "confirm"}
 
 
-QUIET = {"presented", "held_data", "due", "has_age", "outdated", "rolling", "save_uninitialized", "touched"}
+QUIET = "presented held_data due has_age outdated rolling save_uninitialized touched"
 
 
-def keys_of(facts: dict[str, bool]) -> list[str]:
-    return [name for name, holds in facts.items() if holds]
+def test_every_fact_has_a_number_of_its_own() -> None:
+    numbers = [value for name, value in FACTS.items() if name != "_RESEND"]
+    assert sorted(numbers) == [1 << place for place in range(len(numbers))]
 
 
 # When a touch is due
