@@ -178,7 +178,7 @@ class Commit:
             facts |= OWED
         if not in_time:
             facts = facts & ~ROLLING | UNDELIVERABLE
-        elif (not stored or facts & RENEWED) and not standing.can_send_cookie():
+        elif (not stored or facts & RENEWED) and not standing.can_be_sent(standing.attributes()):
             facts |= UNDELIVERABLE
         return facts
 

@@ -113,16 +113,14 @@ class Cookie:
         """A copy with other attributes, and without an age: that is the session's own."""
         return dataclasses.replace(self, **{"max_age": None, "expires": None, **changes})  # type: ignore[arg-type]
 
-    def attributes(self, *, https: bool) -> Attributes:
-        """The settings as they come out on this kind of connection."""
-        return self._on_https if https else self._on_http
-
     @cached_property
-    def _on_https(self) -> Attributes:
+    def on_https(self) -> Attributes:
+        """The settings as they come out on an encrypted connection."""
         return self._resolve(https=True)
 
     @cached_property
-    def _on_http(self) -> Attributes:
+    def on_http(self) -> Attributes:
+        """The settings as they come out on plain http."""
         return self._resolve(https=False)
 
     def _resolve(self, *, https: bool) -> Attributes:

@@ -182,8 +182,7 @@ class Exchange(Standing):
         if session is None:
             return False
         if session.accessed and (
-            ((session._before or session._asked or session._cookie is not None) and session._is_dirty())
-            or (self.held_data and not dict.__len__(session))  # by a claim
+            session._is_dirty() or (self.held_data and not dict.__len__(session))  # by a claim
         ):
             return True
         return self._state.get("session") is not session and self._inner is None
@@ -221,14 +220,13 @@ class Exchange(Standing):
 
     def set_cookie_header(self) -> str | None:
         """The Set-Cookie header that is owed to the client."""
-        if not self.can_send_cookie():
-            self.settings.warn_insecure()
+        settings, attributes = self.settings, self.attributes()
+        if not self.can_be_sent(attributes):
+            settings.warn_insecure()
             return None
-        name, attributes = self.settings.name, self.attributes()
         if self.owed == "delete" or self.sid is None:
-            return delete_cookie(name, attributes)
-        value = self.settings.signer.sign(self.sid, self.presented)
-        return set_cookie(name, value, attributes, *self.owed_age)
+            return delete_cookie(settings.name, attributes)
+        return set_cookie(settings.name, settings.signer.sign(self.sid, self.presented), attributes, *self.owed_age)
 
     def _is_attached(self) -> bool:
         """Whether ``request.state.session`` is still ours, as far as that is ours to say."""

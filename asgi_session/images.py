@@ -63,9 +63,9 @@ def shows_json(now: object, value: object) -> bool:
 
 def same(before: object, now: object) -> bool:
     """Whether two images show equal values: 1 is 1.0 and a dict's order does not matter, but True is not 1."""
-    if before.__class__ is now.__class__ and before.__class__ is not tuple:
-        return before == now
-    if isinstance(before, tuple) and isinstance(now, tuple) and before != now:
+    if before.__class__ is now.__class__:
+        if before == now or before.__class__ is not tuple:
+            return before == now
         before, now = value_of(before), value_of(now)
     return before == now and _same_kinds(before, now)
 

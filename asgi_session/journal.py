@@ -156,7 +156,11 @@ class Journal(dict[str, Any]):
 
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
-        return self._asked or self._age_assigned() or bool(self._before and self._changes())
+        return (
+            self._asked
+            or (self._cookie is not None and self._cookie.assigned)
+            or bool(self._before and self._changes())
+        )
 
     def _may_be_changed(self) -> bool:
         """Whether a commit is worth its while: not if containers were handed out and came to nothing."""
@@ -175,7 +179,10 @@ class Journal(dict[str, Any]):
         for key, before in self._before.items():
             value = dict.get(self, key, ABSENT)
             now = value if value.__class__ in SCALARS else image(value)
-            if not same(before, now) or (thorough and now is not value and not shows_json(now, value)):
+            if before is ABSENT:
+                if now is not ABSENT:
+                    changes[key] = now
+            elif not same(before, now) or (thorough and now is not value and not shows_json(now, value)):
                 changes[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
             changes[FLASH] = self._before[FLASH]
@@ -305,14 +312,15 @@ class Journal(dict[str, Any]):
             raise ValueError("the session key 'cookie' is reserved")
         if self._destroyed:
             self._refuse_if_destroyed()
-        self._note(key)
+        self.accessed = True
+        value = dict.get(self, key, ABSENT)
+        self._before[key] = value if value.__class__ in SCALARS else image(value)
 
     def _note(self, key: str) -> None:
         """Keep what a key is before it changes."""
         self.accessed = True
         if key not in self._before:
-            value = dict.get(self, key, ABSENT)
-            self._before[key] = value if value.__class__ in SCALARS else image(value)
+            self._before[key] = image(dict.get(self, key, ABSENT))
 
 
 def is_number(value: object) -> bool:

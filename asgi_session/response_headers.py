@@ -12,7 +12,7 @@ def with_session_headers(message: Message, *, set_cookie: str | None, vary: bool
         set_cookie: a Set-Cookie header to append. With it goes ``Cache-Control: no-store`` unless the app has a rule.
         vary: say that the response depends on the cookie, once, merged into a Vary header that is there.
     """
-    headers: list[tuple[bytes, bytes]] = list(message.get("headers") or ())
+    headers: list[tuple[bytes, bytes]] = [*(message.get("headers") or ())]
     names = [name.lower() for name, _ in headers]
     if set_cookie is not None:
         headers.append((b"set-cookie", set_cookie.encode("ascii")))

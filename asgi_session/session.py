@@ -246,7 +246,8 @@ class Session(Journal):
         for key in new:
             if key not in self._before:
                 self._admit(key)
-            self._increments.pop(key, None)
+            if self._increments:
+                self._increments.pop(key, None)
         dict.update(self, new)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override]

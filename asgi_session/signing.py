@@ -86,7 +86,7 @@ class CookieSigner:
         if presented is not None and presented.sid == sid and not presented.outdated:
             signature = presented.signature.decode("ascii")
         else:
-            signature = self._first.get_signature(sid).decode("ascii")
+            signature = self._first.get_signature(sid.encode("utf-8")).decode("ascii")
         spelled = sid if _PLAIN(sid) else quote(sid, safe=_UNRESERVED)
         return f"s%3A{spelled}.{signature.replace('/', '%2F').replace('+', '%2B')}"
 

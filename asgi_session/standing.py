@@ -152,7 +152,7 @@ class Standing:
         self.age = age
         self.sid = sid
         self.record = record if record.expires else Utf8Record(record.utf8, time.time() + self.default_life())
-        self.held_data = bool(dict.__len__(self.loaded))
+        self.held_data = dict.__len__(self.loaded) > 0
         self.wrote = True
         self.unsure = None
 
@@ -179,12 +179,13 @@ class Standing:
         """The cookie's attributes as they come out on this connection."""
         if self._https is None:
             self._https = self._is_https()
-        cookie = self.loaded._cookie
-        return (self.template if cookie is None else cookie.template).attributes(https=self._https)
+        cookie = self.session._cookie if self.session is not None else None
+        template = self.template if cookie is None else cookie.template
+        return template.on_https if self._https else template.on_http
 
-    def can_send_cookie(self) -> bool:
+    def can_be_sent(self, attributes: Attributes) -> bool:
         """Whether the connection may carry the cookie: a Secure one must not go over plain http."""
-        return self.attributes().can_be_sent and (not self.settings.must_be_secure or bool(self._https))
+        return attributes.can_be_sent and (not self.settings.must_be_secure or self._https is True)
 
     def _is_https(self) -> bool:
         """Whether the client's connection is encrypted, as far as the server or a trusted proxy says."""

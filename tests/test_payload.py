@@ -18,10 +18,10 @@ from asgi_session.payload import read, rewrite, stored_age, write
 from .test_json_text import VALUES, WITHOUT_FRACTIONS, few, nested
 
 NOON = 1893553445.678  # 2030-01-02T03:04:05.678Z
-PLAIN: Attributes = Cookie().attributes(https=False)
+PLAIN: Attributes = Cookie().on_http
 FULL: Attributes = Cookie(
     domain="example.com", secure=True, samesite="none", partitioned=True, priority="high"
-).attributes(https=True)
+).on_https
 
 KEYS = st.text().filter(lambda key: key != "cookie")
 DATA = st.dictionaries(KEYS, VALUES, max_size=4)
@@ -53,12 +53,12 @@ def test_all_attributes_stand_in_the_order_in_which_express_writes_them() -> Non
 
 
 def test_an_attribute_that_is_unset_is_left_out() -> None:
-    cookie = json.loads(write({}, None, None, Cookie(samesite=None).attributes(https=False)))["cookie"]
+    cookie = json.loads(write({}, None, None, Cookie(samesite=None).on_http))["cookie"]
     assert not {"sameSite", "domain", "partitioned", "priority"} & set(cookie)
 
 
 def test_characters_that_need_it_are_escaped_in_the_cookie_too() -> None:
-    attributes = Cookie(path='/a"b\\').attributes(https=False)
+    attributes = Cookie(path='/a"b\\').on_http
     assert json.loads(write({}, None, None, attributes))["cookie"]["path"] == '/a"b\\'
 
 

@@ -24,6 +24,7 @@ _HEAD = struct.Struct("<dBH")  # expiry, number of the common text of cookies, w
 _unpack_head = _HEAD.unpack_from
 _BODY = _HEAD.size
 _OPENING = b'{"cookie":{"originalMaxAge":'
+_AFTER_OPENING = len(_OPENING)
 _COMMON_TEXTS = 256  # as many as one byte can number
 _FARTHEST = 2.0**31  # seconds after which even an immortal record is looked at
 _SLACK = 64  # leftovers that are not worth tidying up
@@ -77,12 +78,14 @@ class MemoryStore(Store):
         self._times: list[float] = []  # heap of the buckets' times
         self._next_time = math.inf
         self._waiting = 0  # ids in all buckets, leftovers included
-        self._commons: list[tuple[bytes, bytes]] = [(b"", b"")]
-        self._common_numbers: dict[bytes, int] = {}
+        # What records have in common: nothing, or the opening and a text further on; and the one that was met last.
+        self._commons: list[tuple[bytes, bytes]] = [(b"", b""), (_OPENING, b"")]
+        self._common_numbers: dict[bytes, int] = {b"": 1}
+        self._latest = (1, b"")
 
     @never_suspends
     async def get(self, sid: str) -> Record | None:
-        # Every request goes through here, so `_find` and `_text` are written out.
+        # Most requests go through here and `replace`, so `_find` and `_text` are written out.
         now = time.time()
         if now >= self._next_time:
             self._sweep(now)
@@ -106,7 +109,8 @@ class MemoryStore(Store):
         if self._by_use is not None and len(self._by_use) == self._max_sessions:
             self._by_use.popitem(last=False)
         self._records[sid] = self._pack(record.utf8, expires)
-        self._most_records = max(self._most_records, len(self._records))
+        if len(self._records) > self._most_records:
+            self._most_records = len(self._records)
         self._wait(sid, expires, now)
         self._tidy(now)
         return True
@@ -114,10 +118,12 @@ class MemoryStore(Store):
     @never_suspends
     async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
         now = time.time()
-        held = self._find(sid, now)
+        if now >= self._next_time:
+            self._sweep(now)
+        held = self._records.get(sid)
         if held is None or not self._is(held, expected):
             return False
-        expires = self._expiry(record.expires, now)
+        expires = now + self.ttl if record.expires is None else record.expires
         self._put(sid, expires, self._pack(record.utf8, expires), held, now)
         return True
 
@@ -193,27 +199,32 @@ class MemoryStore(Store):
 
     def _pack(self, text: bytes, expires: float) -> bytes:
         if text.startswith(_OPENING):
-            end = text.find(b"}", 0, 512)
-            moving = text.find(b'"expires":', 0, max(end, 0))
-            start = text.find(b",", moving, end) if moving > 0 else -1
-            if start > 0:
-                number = self._number_of(text[start:end])
-                if number:
-                    own = text[len(_OPENING) : start] + text[end:]
-                    return _HEAD.pack(expires, number, _BODY + start - len(_OPENING)) + own
+            number, common = self._latest
+            start = text.find(common, _AFTER_OPENING, 512) if common else -1
+            if start < 0:
+                number, common = self._common_in(text)
+                start = text.find(common, _AFTER_OPENING, 512)
+            cut = _BODY + start - _AFTER_OPENING
+            return _HEAD.pack(expires, number, cut) + text[_AFTER_OPENING:start] + text[start + len(common) :]
         return _HEAD.pack(expires, 0, _BODY) + text
 
-    def _number_of(self, common: bytes) -> int:
-        """The number under which this text is kept once; 0 where no more are taken."""
-        number = self._common_numbers.get(common, 0)
-        if not number and len(self._commons) < _COMMON_TEXTS:
-            number = self._common_numbers[common] = len(self._commons)
+    def _common_in(self, text: bytes) -> tuple[int, bytes]:
+        """The part of the stored cookie behind its expiry, and the number under which that is kept once."""
+        end = text.find(b"}", 0, 512)
+        moving = text.find(b'"expires":', 0, max(end, 0))
+        start = text.find(b",", moving, end) if moving > 0 else -1
+        common = text[start:end] if start > 0 else b""
+        if common not in self._common_numbers:
+            if len(self._commons) == _COMMON_TEXTS:
+                return 1, b""
+            self._common_numbers[common] = len(self._commons)
             self._commons.append((_OPENING, common))
-        return number
+        self._latest = self._common_numbers[common], common
+        return self._latest
 
     def _is(self, held: bytes, expected: Record) -> bool:
         """Whether this is what was expected: the very thing that `get` showed, or one with the same payload."""
-        return (isinstance(expected, _Held) and expected.held is held) or self._text(held) == expected.utf8
+        return (expected.__class__ is _Held and expected.held is held) or self._text(held) == expected.utf8
 
     def _text(self, held: bytes) -> bytes:
         _, number, cut = _unpack_head(held)
