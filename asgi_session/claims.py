@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgi_session import flash_queue, payload
+from asgi_session.decision import DESTROYED
 from asgi_session.exceptions import SessionConflict, StoreError
 from asgi_session.flash_queue import FLASH, Queue
 from asgi_session.patience import Hold
@@ -37,7 +38,7 @@ class Claims:
             taken, rest = flash_queue.claim(data.get(FLASH), category, session._flash_log)
             return _with_flash(data, rest) if taken else None
 
-        stored = standing.sid is not None and session._renewal != "fresh" and not session._destroyed
+        stored = standing.sid is not None and not (session._starts_afresh() or session._asked & DESTROYED)
         try:
             if not stored or not await self._amend(take, hold):
                 taken = {}

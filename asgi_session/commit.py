@@ -62,14 +62,19 @@ class Commit:
         saving: the handler asked for it, so that nothing may be dropped in silence.
     """
 
-    __slots__ = ("_age", "_began_life", "_changes", "_hold", "_saving", "_session", "_standing")
+    __slots__ = ("_age", "_changes", "_expires", "_hold", "_saving", "_session", "_standing")
+
+    _age: float | None
+    """Seconds of the full age; None: a browser session."""
+    _expires: float | None
+    """Unix time at which it ends, if it begins with this commit."""
+    _changes: dict[str, object]
 
     def __init__(self, standing: Standing, hold: Hold | None, *, saving: bool) -> None:
         self._standing = standing
         self._session = standing.loaded
         self._hold = hold
         self._saving = saving
-        self._began_life = False
 
     async def run(self, changes: dict[str, object] | None = None) -> None:
         """Decide and carry out, until nobody else is faster.
@@ -94,7 +99,7 @@ class Commit:
             self._standing.owed = plan.cookie
             self._standing.owed_age = self._header_age()
         if plan.undeliverable:  # it was said; what is not stored now never will be
-            self._session._renewal = None
+            self._session._asked &= ~(RENEWED | KEEPS)
             self._session._begin_commit(self._changes)
 
     def _has_to_queue(self, plan: Plan) -> bool:
@@ -103,7 +108,7 @@ class Commit:
         if sid is None or not turns.are_taken(sid):
             return False
         if plan.store == "renew":
-            return self._session._renewal == "keep"
+            return not self._session._starts_afresh()
         return plan.store in ("replace", "discard")
 
     async def _contend(self, *, lost: bool) -> tuple[Plan, Outcome]:
@@ -129,7 +134,7 @@ class Commit:
 
     def _plan(self, changes: dict[str, object] | None = None) -> Plan:
         standing, session = self._standing, self._session
-        if standing.over and session._renewal != "fresh":
+        if standing.over and not session._starts_afresh():
             return NO_PLAN
         self._changes = session._changes(thorough=True) if changes is None else changes
         facts = self._facts()
@@ -143,22 +148,20 @@ class Commit:
     def _facts(self) -> int:
         """What the decision depends on."""
         standing, session, settings = self._standing, self._session, self._standing.settings
-        facts, in_time = settings.facts, not standing.headers_gone
-        cookie = session._cookie
-        if cookie is None:
-            age = standing.full_age()
+        facts, in_time = settings.facts | session._asked, not standing.headers_gone
+        self._expires = None
+        if session._cookie is None:
+            self._age = standing.full_age()
         else:
-            age = cookie.original_max_age
-            if cookie.assigned:
+            self._age = session._cookie.original_max_age
+            if session._cookie.assigned:
                 facts |= AGE_ASSIGNED | CHANGED
-        if age is not None:
+        if self._age is not None:
             facts |= HAS_AGE
         if self._changes:
             facts |= CHANGED
         if not dict.__len__(session):
             facts |= EMPTY
-        if session._asked:
-            facts |= self._asked_for()
         stored = standing.sid is not None
         if stored:
             facts |= STORED
@@ -166,7 +169,7 @@ class Commit:
                 facts |= HELD_DATA
             if standing.created:
                 facts |= CREATED
-            elif in_time and not facts & CHANGED and standing.is_due(age):
+            elif in_time and not facts & CHANGED and standing.is_due(self._age):
                 facts |= DUE
             if settings.resave and in_time and not standing.wrote:
                 facts |= FORCED
@@ -180,21 +183,6 @@ class Commit:
             facts = facts & ~ROLLING | UNDELIVERABLE
         elif (not stored or facts & RENEWED) and not standing.can_be_sent(standing.attributes()):
             facts |= UNDELIVERABLE
-        return facts
-
-    def _asked_for(self) -> int:
-        """What the handler asked for by calling methods of the session."""
-        session, facts = self._session, 0
-        if session._destroyed:
-            facts |= DESTROYED
-        if session._renewal is not None:
-            facts |= RENEWED
-        if session._renewal == "keep":
-            facts |= KEEPS
-        if session._forced:
-            facts |= FORCED
-        if session._touched:
-            facts |= TOUCHED
         return facts
 
     def _say_undeliverable(self) -> None:
@@ -229,29 +217,25 @@ class Commit:
 
     def _record(self) -> Record:
         """What to store, the full age beginning now."""
-        session, (age, expires) = self._session, self._begin_life()
-        self._age = age
-        return Utf8Record(payload.write(session, age, expires, self._standing.attributes(), session._before), expires)
+        self._begin_life()
+        session, attributes = self._session, self._standing.attributes()
+        text = payload.write(session, self._age, self._expires, attributes, suspects=session._before)
+        return Utf8Record(text, self._expires)
 
-    def _begin_life(self) -> tuple[float | None, float | None]:
-        """The full age and the Unix time at which it ends, if it begins now; None, None for a browser session."""
-        cookie = self._session._cookie
-        if cookie is None:
-            age = self._standing.full_age()
-            expires = None if age is None else time.time() + age
-        else:
-            cookie.start_anew()
-            age, expires = cookie.original_max_age, cookie.expires_at
-        self._began_life = True
-        return age, expires
+    def _begin_life(self) -> None:
+        """Let the full age begin now."""
+        self._expires = None if self._age is None else time.time() + self._age
+        if self._session._cookie is not None:
+            self._session._cookie.take_life(self._age, self._expires)
 
     def _header_age(self) -> tuple[int | None, float | None]:
         """Max-Age and expiry for a Set-Cookie header, rounded down: no browser shall keep the cookie longer than we."""
-        cookie = self._session._current_cookie()
-        age, expires = cookie.original_max_age, cookie.expires_at
-        if age is None or expires is None:
+        if self._age is None:
             return None, None
-        return max(1, int(age if self._began_life else expires - time.time())), expires
+        if self._expires is not None:
+            return max(1, int(self._age)), self._expires
+        _, expires = self._standing.life()
+        return (None, None) if expires is None else (max(1, int(expires - time.time())), expires)
 
     async def _leave(self, plan: Plan) -> Outcome:
         self._standing.over |= plan.cookie == "delete"
@@ -296,7 +280,7 @@ class Commit:
         where the old record is gone, the new one goes too.
         """
         standing, session, record = self._standing, self._session, self._record()
-        expected = standing.record if session._renewal == "keep" else None
+        expected = None if session._starts_afresh() else standing.record
         draft = session._begin_commit(self._changes)
         done = False
         try:
@@ -338,22 +322,22 @@ class Commit:
         standing.written(sid, record, self._age)
         standing.created = True
         standing.over = False
-        session._is_new = session._asked = False
-        session._renewal = None
+        session._is_new = False
+        session._asked = 0
 
     async def _touch(self) -> Outcome:
         standing = self._standing
-        _, expires = self._begin_life()
+        self._begin_life()
         try:
-            alive = await standing.call(standing.settings.store.touch, standing.sid, expires, hold=self._hold)
+            alive = await standing.call(standing.settings.store.touch, standing.sid, self._expires, hold=self._hold)
         except StoreError as error:
             return self._let_be(error)
-        self._session._touched = self._session._asked = False
+        self._session._asked &= ~TOUCHED
         if not alive:
             standing.gone()
             return "moot"
         assert standing.record is not None
-        standing.record = Utf8Record(standing.record.utf8, expires or time.time() + standing.default_life())
+        standing.record = Utf8Record(standing.record.utf8, self._expires or time.time() + standing.default_life())
         return "done"
 
     async def _confirm(self) -> Outcome:
@@ -372,7 +356,7 @@ class Commit:
     def _let_be(self, error: StoreError) -> Outcome:
         """An unchanged session whose life could not be extended harms nobody; but no cookie is sent for it."""
         report(error)
-        self._session._touched = self._session._asked = False
+        self._session._asked &= ~TOUCHED
         return "moot"
 
     async def _discard(self) -> Outcome:
@@ -396,7 +380,7 @@ class Commit:
         if not await standing.call(standing.settings.store.destroy, standing.sid, hold=self._hold):
             standing.gone(dropped=True)
             return "moot"
-        standing.over = self._session._destroyed
+        standing.over = self._session._asked & DESTROYED != 0
         self._ended()
         return "done"
 

@@ -11,6 +11,7 @@ from starlette.types import Scope, Send
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
 from asgi_session.cookie import Cookie, delete_cookie, set_cookie
+from asgi_session.decision import DESTROYED
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
@@ -110,7 +111,7 @@ class Exchange(Standing):
         if self.blind:
             raise StoreError("the session could not be loaded, so it can't be saved")
         await self.commit(saving=True)
-        if self.over and not self.loaded._destroyed:
+        if self.over and not self.loaded._asked & DESTROYED:
             raise SessionNotFound("the session was destroyed elsewhere or has expired")
 
     async def reload(self) -> None:
@@ -239,7 +240,7 @@ class Exchange(Standing):
 
     def _drop_blind_changes(self) -> None:
         session = self.loaded
-        if session._destroyed:
+        if session._asked & DESTROYED:
             raise StoreError("the session could not be loaded, so it can't be destroyed")
         if session._is_dirty():
             session._start_over({})

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
+from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.exceptions import SessionDestroyed, SessionError
 from asgi_session.flash_queue import FLASH, Drain, Log, Queue
 from asgi_session.images import ABSENT, SCALARS, adopt, image, same, shows_json, value_of
 from asgi_session.payload import COOKIE
 from asgi_session.session_cookie import SessionCookie
 
-Renewal = Literal["fresh", "keep"] | None
+
+_ONCE = FORCED | TOUCHED  # what one commit carries out; the rest holds until it is undone
 
 
 class Owner(Protocol):
@@ -40,8 +42,7 @@ class Draft(NamedTuple):
     before: dict[str, object]
     increments: dict[str, float]
     flash_log: Log
-    forced: bool
-    touched: bool
+    asked: int
     age_assigned: bool
 
 
@@ -52,15 +53,11 @@ class Journal(dict[str, Any]):
         "_asked",
         "_before",
         "_cookie",
-        "_destroyed",
         "_flash_log",
-        "_forced",
         "_id",
         "_increments",
         "_is_new",
         "_owner",
-        "_renewal",
-        "_touched",
         "accessed",
     )
 
@@ -82,11 +79,7 @@ class Journal(dict[str, Any]):
         self._before: dict[str, object] = {}
         self._increments: dict[str, float] = {}
         self._flash_log: Log = {}
-        self._renewal: Renewal = None
-        self._destroyed = False
-        self._asked = False
-        self._forced = False
-        self._touched = False
+        self._asked = 0
         self.accessed = False
 
     # For the flash queue
@@ -141,6 +134,10 @@ class Journal(dict[str, Any]):
 
     # For the commit
 
+    def _starts_afresh(self) -> bool:
+        """Whether `regenerate` was called, and is not to keep the data."""
+        return self._asked & (RENEWED | KEEPS) == RENEWED
+
     def _current_id(self) -> str:
         if self._id is None:
             self._id = secrets.token_urlsafe(24) if self._owner is None else self._owner.new_id()
@@ -157,15 +154,10 @@ class Journal(dict[str, Any]):
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
         return (
-            self._asked
+            self._asked != 0
             or (self._cookie is not None and self._cookie.assigned)
             or bool(self._before and self._changes())
         )
-
-    def _may_be_changed(self) -> bool:
-        """Whether a commit is worth its while: not if containers were handed out and came to nothing."""
-        only_seen = all(before.__class__ is tuple for before in self._before.values())
-        return not only_seen or bool(self._flash_log or self._changes(thorough=True))
 
     def _changes(self, *, thorough: bool = False) -> dict[str, object]:
         """The keys whose value is another than before, with the image of what it is now.
@@ -194,9 +186,7 @@ class Journal(dict[str, Any]):
         Args:
             changes: as `_changes` told just now.
         """
-        draft = Draft(
-            self._before, self._increments, self._flash_log, self._forced, self._touched, self._age_assigned()
-        )
+        draft = Draft(self._before, self._increments, self._flash_log, self._asked, self._age_assigned())
         images = {}
         for key, before in self._before.items():
             now = changes.get(key, before)
@@ -215,9 +205,7 @@ class Journal(dict[str, Any]):
             self._flash_log = draft.flash_log
         elif draft.flash_log:  # two logs in a row: let the difference of the queues speak
             self._flash_log = {}
-        self._forced |= draft.forced
-        self._touched |= draft.touched
-        self._asked |= draft.forced or draft.touched
+        self._asked |= draft.asked & _ONCE
         if draft.age_assigned:
             self._current_cookie().assigned = True
 
@@ -264,16 +252,14 @@ class Journal(dict[str, Any]):
         dict.update(self, data)
         self._id = sid
         self._cookie = None
-        self._renewal = None
-        self._destroyed = False
+        self._asked = 0
         self._is_new = False
 
     def _start_as_new(self) -> None:
         """The record is deleted: what is written next needs another id."""
         self._id = None
-        self._renewal = None
         self._is_new = True
-        self._asked = self._destroyed
+        self._asked &= DESTROYED
 
     def _forget(self) -> None:
         dict.clear(self)
@@ -283,9 +269,7 @@ class Journal(dict[str, Any]):
         self._before = images
         self._increments = {}
         self._flash_log = {}
-        self._asked = self._destroyed or self._renewal is not None
-        self._forced = False
-        self._touched = False
+        self._asked &= ~_ONCE
         if self._cookie is not None:
             self._cookie.assigned = False
 
@@ -295,7 +279,7 @@ class Journal(dict[str, Any]):
         return self._owner
 
     def _refuse_if_destroyed(self) -> None:
-        if self._destroyed:
+        if self._asked & DESTROYED:
             raise SessionDestroyed("the session was destroyed by this request")
 
     def _hand_out_all(self) -> None:
@@ -310,7 +294,7 @@ class Journal(dict[str, Any]):
             raise TypeError("session keys are str")
         if key == COOKIE:
             raise ValueError("the session key 'cookie' is reserved")
-        if self._destroyed:
+        if self._asked:
             self._refuse_if_destroyed()
         self.accessed = True
         value = dict.get(self, key, ABSENT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any, Self
 
+from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.images import SCALARS, image
 from asgi_session.journal import Journal, is_number
 from asgi_session.session_cookie import SessionCookie
@@ -56,7 +57,7 @@ class Session(Journal):
         """
         self._refuse_if_destroyed()
         self.accessed = True
-        self._asked = self._forced = True
+        self._asked |= FORCED
 
     # What can be done with it
 
@@ -68,7 +69,7 @@ class Session(Journal):
         """
         self._refuse_if_destroyed()
         self.accessed = True
-        self._asked = self._touched = True
+        self._asked |= TOUCHED
 
     def regenerate(self, *, keep: bool = False) -> None:
         """Give the session a new id and delete the record under the old one: do this whenever somebody signs in.
@@ -80,22 +81,20 @@ class Session(Journal):
             SessionDestroyed: after `destroy`.
         """
         self._refuse_if_destroyed()
-        self.accessed = self._asked = True
+        self.accessed = True
         self._id = None
-        if keep and self._renewal != "fresh":
-            self._renewal = "keep"
-            return
         if not keep:
             self._forget()
             self._cookie = None
-        self._asked = True
-        self._renewal = "fresh"
+            self._asked = RENEWED
+        elif not self._starts_afresh():
+            self._asked |= RENEWED | KEEPS
 
     def destroy(self) -> None:
         """Delete the record and take the cookie from the client. Later writes raise `SessionDestroyed`."""
         self.accessed = True
         self._forget()
-        self._asked = self._destroyed = True
+        self._asked |= DESTROYED
 
     def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number (0 where the key is missing) so that concurrent additions all count.

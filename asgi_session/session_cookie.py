@@ -61,24 +61,18 @@ class SessionCookie:
     def _assign(self, age: float | None) -> None:
         if age is None and self._age is None:
             return
-        self._age = age
+        self.take_life(age, None if age is None else time.time() + age)
         self.assigned = True
-        self.start_anew()
 
     @property
     def expires_at(self) -> float | None:
         """Unix time at which the session ends; None: a browser session."""
         return self._expires
 
-    def start_anew(self) -> None:
-        """Let the full age begin now."""
-        self._expires = None if self._age is None else time.time() + self._age
-
-    def take_age(self, age: float | None, expires: float | None) -> None:
-        """Take over what is stored; no change of this request's."""
+    def take_life(self, age: float | None, expires: float | None) -> None:
+        """Take over what is stored."""
         self._age = age
         self._expires = expires
-        self.assigned = False
 
     @property
     def path(self) -> str:

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from asgi_session import payload
 from asgi_session.cookie import Attributes, Cookie
-from asgi_session.decision import CookieAction, is_due
+from asgi_session.decision import DESTROYED, CookieAction, is_due
 from asgi_session.exceptions import StoreError
 from asgi_session.patience import Hold, call_store
 from asgi_session.payload import Stored
@@ -103,7 +103,7 @@ class Standing:
         else:
             self._find_out(stored, expected)
         if session._cookie is not None and not session._cookie.assigned:
-            session._cookie.take_age(*self.life())
+            session._cookie.take_life(*self.life())
 
     def _find_out(self, stored: Stored, expected: Record | None) -> None:
         """What became of a write that nobody acknowledged, so that it is not made twice.
@@ -134,7 +134,7 @@ class Standing:
 
     def full_age(self) -> float | None:
         """Seconds of the session's full age where the handler did not assign one; None: a browser session."""
-        if self.record is None or self.loaded._renewal == "fresh":
+        if self.record is None or self.loaded._starts_afresh():
             return self.template.first_age()
         return self.age
 
@@ -143,7 +143,7 @@ class Standing:
         age = self.full_age()
         if age is None:
             return None, None
-        if self.record is None or self.loaded._renewal == "fresh":
+        if self.record is None or self.loaded._starts_afresh():
             return age, time.time() + age
         return age, self.record.expires
 
@@ -164,7 +164,7 @@ class Standing:
     def gone(self, *, dropped: bool = False) -> None:
         """The session ended while this request was at work: nothing of it is written, and no cookie is sent."""
         session = self.loaded
-        if dropped or session._destroyed or session._age_assigned() or session._changes():
+        if dropped or session._asked & DESTROYED or session._age_assigned() or session._changes():
             logger.warning("Changes to a session were dropped: it was destroyed, was given a new id or has expired.")
         self.forget_record()
         self.over = True
