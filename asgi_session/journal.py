@@ -153,11 +153,9 @@ class Journal(dict[str, Any]):
 
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
-        return (
-            self._asked != 0
-            or (self._cookie is not None and self._cookie.assigned)
-            or bool(self._before and self._changes())
-        )
+        if self._asked or (self._cookie is not None and self._cookie.assigned):
+            return True
+        return bool(self._before) and bool(self._changes())
 
     def _changes(self, *, thorough: bool = False) -> dict[str, object]:
         """The keys whose value is another than before, with the image of what it is now.

@@ -65,12 +65,15 @@ def dump_members(data: dict[str, Any], suspects: Collection[str]) -> bytes:
     Raises:
         Unserializable: as `dump`.
     """
+    doubtful = {}
     for key in suspects:
-        if dict.get(data, key).__class__ not in _SURE:
-            if len(suspects) >= dict.__len__(data):
-                return dump(data)
-            dump({key: dict.get(data, key) for key in suspects if dict.__contains__(data, key)})
-            break
+        value = dict.get(data, key)
+        if value.__class__ not in _SURE:
+            doubtful[key] = value
+    if doubtful:
+        if len(suspects) >= dict.__len__(data):
+            return dump(data)
+        dump(doubtful)
     try:
         return _fast_encode(data)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):  # large integers, lone surrogates, ...

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 
-def cookie_values(header: bytes, name: bytes) -> Iterator[bytes]:
+def cookie_values(header: bytes, name: bytes) -> list[bytes]:
     """The values of one cookie in a Cookie header, in their order.
 
     Names are compared to the letter. Blanks around name and value go, quotes stay: the value is taken as it is
     (RFC 6265, 5.4 sends back what it got).
     """
+    values = []
     for pair in header.split(b";"):
         if name in pair:
             key, separator, value = pair.partition(b"=")
             if separator and key.strip(b" \t") == name:
-                yield value.strip(b" \t")
+                values.append(value.strip(b" \t"))
+    return values
 
 
 def path_matches(scope: Mapping[str, Any], cookie_path: str) -> bool:

@@ -51,7 +51,7 @@ class ExpressSigner(Signer):
         super().__init__(secret, algorithm=_HmacSha256(secret))
 
     def get_signature(self, value: str | bytes) -> bytes:
-        mac = self.algorithm.get_signature(self.secret_key, value if isinstance(value, bytes) else want_bytes(value))
+        mac = self.algorithm.get_signature(self.secret_key, want_bytes(value))
         return b2a_base64(mac, newline=False)[:-1]  # 32 bytes: one = of padding
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:

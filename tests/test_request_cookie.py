@@ -12,7 +12,7 @@ from asgi_session.request_cookie import cookie_values, path_matches
 
 
 def values(header: bytes, name: bytes = b"connect.sid") -> list[bytes]:
-    return list(cookie_values(header, name))
+    return cookie_values(header, name)
 
 
 def test_the_value_is_taken_from_among_other_cookies() -> None:
