@@ -34,7 +34,7 @@ from asgi_session.json_text import dumps, loads
 # Documents stay the bytes that the server sent until somebody looks, so that a comparison on the server is with exactly
 # what it holds. Dates are milliseconds: Python's own stop at the year 9999 and MongoDB's do not.
 RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS)
-_TREE: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+PLAIN: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 _COOKIE = ("originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite")
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
@@ -58,7 +58,7 @@ def payload(stored: Any) -> str:
     if isinstance(stored, str):
         return stored
     if isinstance(stored, RawBSONDocument):
-        stored = bson.decode(stored.raw, _TREE)
+        stored = bson.decode(stored.raw, PLAIN)
     return dumps(_plain(stored))
 
 
@@ -80,10 +80,10 @@ def document(text: str, previous: Any = None) -> RawBSONDocument | str:
         return text
     try:
         if isinstance(previous, RawBSONDocument):
-            tree = _keep(bson.decode(previous.raw, _TREE), tree)
+            tree = _keep(bson.decode(previous.raw, PLAIN), tree)
         if isinstance(tree.get("cookie"), dict):
             tree["cookie"] = _cookie(tree["cookie"])
-        return RawBSONDocument(bson.encode(tree, codec_options=_TREE), RAW)
+        return RawBSONDocument(bson.encode(tree, codec_options=PLAIN), RAW)
     except (ValueError, OverflowError, RecursionError, BSONError):
         # Without a cause: its text would quote the session.
         raise StoreError(
