@@ -11,7 +11,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, NamedTuple
 
-
 StoreAction = Literal["nothing", "create", "renew", "replace", "touch", "confirm", "discard", "destroy"]
 """What to do in the store.
 

@@ -22,7 +22,6 @@ from asgi_session.images import ABSENT, SCALARS, adopt, image, same, shows_json,
 from asgi_session.payload import COOKIE
 from asgi_session.session_cookie import SessionCookie
 
-
 _ONCE = FORCED | TOUCHED  # what one commit carries out; the rest holds until it is undone
 
 

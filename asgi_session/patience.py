@@ -68,12 +68,30 @@ def call_store(
     """
     if answers_at_once(method):
         return method(*args, **kwargs)
+    if hold is None and getattr(method, "ends_when_cancelled", False) is True:
+        return _within(timeout, method, args, kwargs)
     return _Call(method, args, kwargs, timeout).outcome(hold)
 
 
 def answers_at_once(method: Callable[..., object]) -> bool:
     """Whether a store's method is marked as never suspending."""
     return getattr(method, "never_suspends", False) is True
+
+
+async def _within(
+    timeout: float | None, method: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> T:
+    """Call a method that a cancellation ends."""
+    deadline = asyncio.timeout(timeout)
+    try:
+        async with deadline:
+            return await method(*args, **kwargs)
+    except StoreError:
+        raise
+    except Exception as error:
+        if deadline.expired():
+            raise _no_answer() from None
+        raise StoreError("the session store failed") from error
 
 
 class _Call(Generic[T]):

@@ -1,46 +1,27 @@
-"""Sessions in Redis or Valkey, in connect-redis's form: key ``prefix + sid``, value the payload, expiry the key's own.
-
-Every operation is one script on the server, so it is atomic and takes one round trip. Two questions need an answer:
-
-**Whose clock ends a session?** The key carries the time of death itself (``PEXPIREAT``), not the seconds left, and a
-script that is asked at or after that time by the client's clock finds nothing, though the server may still hold the
-key. So processes agree on the end of a session to the millisecond, and a clock that moves forward ends sessions. But
-taken literally, that would end the sessions of a client whose clock is behind too early, or at once. So where it is
-behind by `_LAG` or more, the difference is added when writing and subtracted when reading: that client lives by the
-seconds left on the server. Below that, the difference may as well be the time that the call was on its way. What
-remains: the server's clock runs on, so no record outlives its time there, even if the client's clock stands still.
-
-**What if no answer comes?** redis-py and valkey-py send a command again when a connection breaks. Then a `replace`
-that did happen would find its own result, call that a conflict, and the change would be made twice. So writes go over
-a connection that is taken from the client's pool, and are sent once; in a cluster, to a node named by us, where the
-clients do not repeat. Connecting still follows the client's retry settings, and so do reads as a whole.
-"""
+"""Sessions in Redis or Valkey, in connect-redis's form: key ``prefix + sid``, value the payload, expiry the key's."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import importlib
-import inspect
 import logging
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator
+from types import TracebackType
 from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
 
 from asgi_session.exceptions import StoreError
-from asgi_session.stores.base import Record, Store
+from asgi_session.stores import redis_scripts as scripts
+from asgi_session.stores.base import Record, Store, ends_when_cancelled
+from asgi_session.stores.redis_scripts import Script
+from asgi_session.stores.redis_server import MOST_CALLS, Run, driver, ms, reach
 
 logger = logging.getLogger("asgi_session")
 
-_LAG = 5000  # ms by which a client's clock may be behind before that counts: as much as a call takes at most by default
 _FAR = 253402300799.0  # the last second of the year 9999; servers refuse what overflows their clock
 _PAGE = 500  # keys that a SCAN step looks at: well under a millisecond of the server's time
-_MOST_CALLS = 100  # at once; more connections than this make one event loop no faster
-_RECHECK = 0.01  # seconds until a connection is asked for again where others use up the client's pool
 
 
 class RedisClient(Protocol):
@@ -49,93 +30,6 @@ class RedisClient(Protocol):
     async def execute_command(self, *args: Any, **options: Any) -> Any: ...
 
     async def aclose(self) -> None: ...
-
-
-class _Script:
-    """A server-side script. ARGV[1] is the client's time in ms; all times below are in ms on the client's clock."""
-
-    _COMMON = f"""
-local now = tonumber(ARGV[1])
-local clock = redis.call('TIME')
-local server = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local lag = server - now
-if lag < {_LAG} then lag = 0 end
-
--- When a key dies, -1 for never; nil where it is dead.
-local function death(key)
-  local at = redis.pcall('PEXPIRETIME', key)
-  if type(at) == 'table' then  -- an error: Redis 6 does not have the command
-    at = redis.call('PTTL', key)
-    if at >= 0 then at = server + at end
-  end
-  if at == -1 then return -1 end
-  if at - lag > now then return at - lag end
-end
-
-local function set_death(key, at)
-  if at > now then
-    redis.call('PEXPIREAT', key, string.format('%.0f', at + lag))
-  else
-    redis.call('DEL', key)
-  end
-end
-"""
-
-    def __init__(self, body: str) -> None:
-        source = (self._COMMON + body).encode()
-        self.by_source = (b"EVAL", source)
-        self.by_hash = (b"EVALSHA", hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
-
-
-# One string, "death payload": the drivers' parsers need twice as long for an array of two.
-_GET = _Script("""
-local at = death(KEYS[1])
-if not at then return false end
-return string.format('%.0f ', at) .. redis.call('GET', KEYS[1])
-""")
-
-_CREATE = _Script("""
-if death(KEYS[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[3])
-set_death(KEYS[1], tonumber(ARGV[2]))
-return 1
-""")
-
-_REPLACE = _Script("""
-if not death(KEYS[1]) or redis.call('GET', KEYS[1]) ~= ARGV[4] then return 0 end
-redis.call('SET', KEYS[1], ARGV[3])
-set_death(KEYS[1], tonumber(ARGV[2]))
-return 1
-""")
-
-_TOUCH = _Script("""
-if not death(KEYS[1]) then return 0 end
-set_death(KEYS[1], tonumber(ARGV[2]))
-return 1
-""")
-
-_DESTROY = _Script("""
-if not death(KEYS[1]) or (ARGV[2] and redis.call('GET', KEYS[1]) ~= ARGV[2]) then return 0 end
-redis.call('DEL', KEYS[1])
-return 1
-""")
-
-_LIST = _Script("""
-local page = redis.call('SCAN', ARGV[2], 'MATCH', ARGV[3], 'COUNT', ARGV[4])
-local living = {}
-for _, key in ipairs(page[2]) do
-  if death(key) then living[#living + 1] = key end
-end
-return {page[1], living}
-""")
-
-_CLEAR = _Script("""
-local page = redis.call('SCAN', ARGV[2], 'MATCH', ARGV[3], 'COUNT', ARGV[4])
-for _, key in ipairs(page[2]) do
-  redis.call('UNLINK', key)
-end
-return {page[1], {}}
-""")
 
 
 class RedisStore(Store):
@@ -167,7 +61,7 @@ class RedisStore(Store):
         self.ttl = ttl
         self._client = client
         self._ours = False
-        self._server = _reach(client)
+        self._server = reach(client)
         self._prefix = prefix.encode()
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -185,41 +79,41 @@ class RedisStore(Store):
             ImportError: neither redis-py nor valkey-py is installed.
             ValueError: not such a URL, or `ttl` is not positive and finite.
         """
-        store = cls(_driver(url).from_url(url), prefix=prefix, ttl=ttl)
+        store = cls(driver(url).from_url(url), prefix=prefix, ttl=ttl)
         store._ours = True
         return store
 
+    @ends_when_cancelled
     async def get(self, sid: str) -> Record | None:
         now = time.time()
-        found: bytes | None = await self._run(self._server.read, _GET, self._key(sid))
+        found: bytes | None = await self._run(self._server.read, scripts.GET, self._key(sid))
         if found is None:
             return None
-        at, _, value = found.partition(b" ")
+        death, _, value = found.partition(b" ")
         payload = _text(value)
         if payload is None:
             logger.warning("A stored session is not UTF-8; it is treated as missing.")
             return None
-        death = int(at)
-        return Record(payload, now + self.ttl if death == -1 else death / 1000)
+        return Record(payload, now + self.ttl if death == scripts.NEVER else int(death) / 1000)
 
     async def create(self, sid: str, record: Record) -> bool:
-        return await self._write(_CREATE, sid, self._death(record.expires), _bytes(record.payload))
+        return await self._write(scripts.CREATE, sid, self._death(record.expires), record.utf8)
 
     async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
         death = self._death(record.expires)
-        return await self._write(_REPLACE, sid, death, _bytes(record.payload), _bytes(expected.payload))
+        return await self._write(scripts.REPLACE, sid, death, record.utf8, expected.utf8)
 
     async def touch(self, sid: str, expires: float | None) -> bool:
-        return await self._write(_TOUCH, sid, self._death(expires))
+        return await self._write(scripts.TOUCH, sid, self._death(expires))
 
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
-        wanted = () if expected is None else (_bytes(expected.payload),)
-        return await self._write(_DESTROY, sid, *wanted)
+        wanted = () if expected is None else (expected.utf8,)
+        return await self._write(scripts.DESTROY, sid, *wanted)
 
     async def ids(self) -> AsyncIterator[str]:
         """The ids of all live records: all keys with the prefix, whatever they hold, whose rest is UTF-8."""
         seen = set()  # SCAN may show a key twice while the server rearranges its table
-        async for page in self._pages(_LIST):
+        async for page in self._pages(scripts.LIST):
             for key in page:
                 sid = key[len(self._prefix) :]
                 if sid in seen:
@@ -240,7 +134,7 @@ class RedisStore(Store):
         """
         if not self._prefix and not everything:
             raise ValueError("without a prefix, clear() would delete every key of the database: say everything=True")
-        async for _ in self._pages(_CLEAR):
+        async for _ in self._pages(scripts.CLEAR):
             pass
 
     async def aclose(self) -> None:
@@ -258,12 +152,12 @@ class RedisStore(Store):
         now = time.time()
         if expires is None:
             expires = now + self.ttl
-        return _ms(min(expires, _FAR)) if expires > now else b"0"
+        return ms(min(expires, _FAR)) if expires > now else b"0"
 
-    async def _write(self, script: _Script, sid: str, *args: bytes) -> bool:
+    async def _write(self, script: Script, sid: str, *args: bytes) -> bool:
         return bool(await self._run(self._server.write, script, self._key(sid), *args))
 
-    async def _pages(self, script: _Script) -> AsyncIterator[list[bytes]]:
+    async def _pages(self, script: Script) -> AsyncIterator[list[bytes]]:
         """Go through the keys of every server: each page is what `script` returned for it."""
         pattern = re.sub(rb"[*?\[\]\\]", rb"\\\g<0>", self._prefix) + b"*"
         try:
@@ -278,169 +172,40 @@ class RedisStore(Store):
                 if cursor == b"0":
                     break
 
-    async def _run(self, run: _Run, script: _Script, key: bytes | None, *args: bytes) -> Any:
-        async with self._turn():
-            try:
-                return await run(script, key, args)
-            except Exception as error:
-                raise _failure(error) from error
+    async def _run(self, run: Run, script: Script, key: bytes | None, *args: bytes) -> Any:
+        async with self._calling():
+            return await run(script, key, args)
 
-    def _turn(self) -> asyncio.Semaphore:
-        """What limits the calls under way. One for each event loop, as those can't share it."""
+    def _calling(self) -> _Calling:
+        """A call to the server, when its turn has come. The turns of one event loop can't be shared with another."""
         loop = asyncio.get_running_loop()
         turn = self._turns.get(loop)
         if turn is None:
-            turn = self._turns[loop] = asyncio.Semaphore(min(_MOST_CALLS, self._server.connections))
-        return turn
+            turn = self._turns[loop] = asyncio.Semaphore(min(MOST_CALLS, self._server.connections))
+        return _Calling(turn)
 
 
-# How a script reaches the server. Replies are never decoded, so that the client's settings make no difference.
+class _Calling:
+    """One of a limited number of calls under way; what the driver raises comes out as `StoreError`."""
 
-_Command = tuple[bytes, ...]
-_Send = Callable[[_Command], Awaitable[Any]]
-_Run = Callable[[_Script, bytes | None, _Command], Awaitable[Any]]
+    __slots__ = ("_turn",)
 
+    def __init__(self, turn: asyncio.Semaphore) -> None:
+        self._turn = turn
 
-class _OneServer:
-    """Sends over connections from the client's pool: the client itself would repeat writes, and adds time to reads."""
+    async def __aenter__(self) -> None:
+        await self._turn.acquire()
 
-    def __init__(self, client: Any) -> None:
-        self._pool = client.connection_pool
-        self.connections: int = self._pool.max_connections
-        # redis-py has deprecated the argument that older versions and valkey-py insist on.
-        first = next(iter(inspect.signature(self._pool.get_connection).parameters.values()), None)
-        self._purpose = ("EVALSHA",) if first is not None and first.default is inspect.Parameter.empty else ()
-        self._takes_back_at_once = type(self._pool).__name__ == "ConnectionPool"
-
-    async def read(self, script: _Script, key: bytes | None, args: _Command) -> Any:
-        connection = await self._connection()
-        try:
-            return await connection.retry.call_with_retry(
-                lambda: _evaluate(partial(_exchange, connection), script, key, args), lambda _: connection.disconnect()
-            )
-        finally:
-            await self._give_back(connection)
-
-    async def write(self, script: _Script, key: bytes | None, args: _Command) -> Any:
-        connection = await self._connection()
-        try:
-            return await _evaluate(partial(_exchange, connection), script, key, args)
-        finally:
-            await self._give_back(connection)
-
-    async def nodes(self) -> list[_Run]:
-        return [self.read]
-
-    async def _connection(self) -> Any:
-        return await _once_there_is_one(lambda: self._pool.get_connection(*self._purpose))
-
-    def _give_back(self, connection: Any) -> Awaitable[None]:
-        """A connection whose reply was not read has closed itself. One that isn't given back is lost to the pool."""
-        giving: Awaitable[None] = self._pool.release(connection)
-        # Pools of other kinds may have to wait first, where a cancellation would strike.
-        return giving if self._takes_back_at_once else asyncio.shield(giving)
-
-
-class _Cluster:
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.connections: int = getattr(client, "connection_kwargs", {}).get("max_connections", _MOST_CALLS)
-
-    async def read(self, script: _Script, key: bytes | None, args: _Command) -> Any:
-        await self._client.initialize()
-        return await self._at(None)(script, key, args)
-
-    async def write(self, script: _Script, key: bytes | None, args: _Command) -> Any:
-        await self._client.initialize()
-        return await self._at(self._client.get_node_from_key(key))(script, key, args)
-
-    async def nodes(self) -> list[_Run]:
-        await self._client.initialize()
-        return [self._at(node) for node in self._client.get_primaries()]
-
-    def _at(self, node: Any) -> _Run:
-        """Running scripts at this node; once, but for redirections by the node, which did nothing then.
-
-        Args:
-            node: None leaves the choice and repetition to the client.
-        """
-        where = {} if node is None else {"target_nodes": node}
-
-        async def send(command: _Command) -> Any:
-            verb, *rest = command
-            return await self._client.execute_command(verb.decode(), *rest, NEVER_DECODE=True, **where)
-
-        return lambda script, key, args: _once_there_is_one(lambda: _evaluate(send, script, key, args))
-
-
-async def _evaluate(send: _Send, script: _Script, key: bytes | None, args: _Command) -> Any:
-    """Run a script by its hash, or by its source where the server does not know it (yet, or after a flush)."""
-    keys = (b"0",) if key is None else (b"1", key)
-    try:
-        return await send((*script.by_hash, *keys, _ms(time.time()), *args))
-    except Exception as error:
-        if not _is_a(error, "NoScriptError"):
-            raise
-    return await send((*script.by_source, *keys, _ms(time.time()), *args))
-
-
-async def _exchange(connection: Any, command: _Command) -> Any:
-    # Packed here: redis-py's and valkey-py's own code for that takes a tenth of the whole call.
-    parts = [b"$%d\r\n%b\r\n" % (len(part), part) for part in command]
-    await connection.send_packed_command(b"*%d\r\n%b" % (len(parts), b"".join(parts)))
-    return await connection.read_response(disable_decoding=True)
-
-
-def _reach(client: Any) -> _OneServer | _Cluster:
-    """The way to a client's server or servers; TypeError if that is not an asyncio client."""
-    # Only the asyncio clients have `aclose`. Asking whether `execute_command` is a coroutine function would refuse
-    # clients instrumented for tracing.
-    if callable(getattr(client, "aclose", None)) and callable(getattr(client, "execute_command", None)):
-        if hasattr(client, "get_node_from_key"):
-            return _Cluster(client)
-        if hasattr(client, "connection_pool"):
-            return _OneServer(client)
-    raise TypeError(
-        "RedisStore needs an asyncio client: redis.asyncio.Redis or RedisCluster, valkey.asyncio.Valkey or "
-        "ValkeyCluster (for a URL, there is RedisStore.from_url), not "
-        f"{type(client).__module__}.{type(client).__qualname__}"
-    )
-
-
-def _driver(url: str) -> Any:
-    names = ["redis.asyncio", "valkey.asyncio"]
-    if url.startswith("valkey"):
-        names.reverse()
-    for name in names:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise ImportError("RedisStore.from_url needs redis-py: pip install 'asgi-session[redis]'")
-
-
-async def _once_there_is_one(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask until the client has a connection to spare: its other users hold some, and do not say when they are done."""
-    while True:
-        try:
-            return await ask()
-        except Exception as error:
-            if not _is_a(error, "MaxConnectionsError") and str(error) != "Too many connections":
-                raise
-        await asyncio.sleep(_RECHECK)
-
-
-def _is_a(error: Exception, name: str) -> bool:
-    """By name, as redis-py and valkey-py have each their own, and neither need be there."""
-    return any(kind.__name__ == name for kind in type(error).__mro__)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._turn.release()
+        if isinstance(error, Exception):
+            raise _failure(error) from error
 
 
 def _failure(error: Exception) -> StoreError:
     return StoreError(f"the Redis store failed: {type(error).__name__}")
-
-
-def _ms(seconds: float) -> bytes:
-    return b"%d" % math.floor(seconds * 1000)
 
 
 def _bytes(text: str) -> bytes:
