@@ -71,8 +71,9 @@ class Commit:
     _changes: dict[str, object]
 
     def __init__(self, standing: Standing, hold: Hold | None, *, saving: bool) -> None:
+        assert standing.session is not None
         self._standing = standing
-        self._session = standing.loaded
+        self._session = standing.session
         self._hold = hold
         self._saving = saving
 
@@ -89,7 +90,7 @@ class Commit:
             SessionError: `saving` a new session whose cookie can't reach the client.
         """
         plan = self._plan(changes)
-        if self._has_to_queue(plan):
+        if self._standing.settings.turns.busy and self._has_to_queue(plan):
             plan, outcome = await self._contend(lost=False)
         else:
             outcome = await self._carry_out(plan)
@@ -219,8 +220,9 @@ class Commit:
         """What to store, the full age beginning now."""
         self._begin_life()
         session, attributes = self._session, self._standing.attributes()
-        text = payload.write(session, self._age, self._expires, attributes, suspects=session._before)
-        return Utf8Record(text, self._expires)
+        return Utf8Record(
+            payload.write(session, self._age, self._expires, attributes, session._before), self._expires
+        )
 
     def _begin_life(self) -> None:
         """Let the full age begin now."""

@@ -49,7 +49,7 @@ class Exchange(Standing):
 
     # Loading
 
-    def begin(self) -> Awaitable[Session] | None:
+    def begin(self) -> Awaitable[None] | None:
         """Begin a new session where the request names none; else give what loads the one that it names."""
         self.presented = presented = self.settings.incoming.presented(self.scope["headers"])
         if presented is not None:
@@ -65,13 +65,15 @@ class Exchange(Standing):
         """
         if self.session is not None:
             return self.session
+        if answers_at_once(self.settings.store.get):
+            await (self.begin() or _nothing())
+            return self.loaded
         async with self._lock():  # another task of this request may be at it
-            loading = self.begin() if self.session is None else None
-            if loading is not None:
-                await loading
+            if self.session is None:
+                await (self.begin() or _nothing())
             return self.loaded
 
-    async def _load(self, presented: Presented) -> Session:
+    async def _load(self, presented: Presented) -> None:
         settings, sid = self.settings, presented.sid
         record = None
         try:
@@ -81,22 +83,19 @@ class Exchange(Standing):
                 raise
             report(error)
             self.blind = True
-        return self._begin(self.found(sid, record))
+        self._begin(self.found(sid, record))
 
-    def _begin(self, stored: Stored | None) -> Session:
+    def _begin(self, stored: Stored | None) -> None:
         if stored is None:
-            session = Session((), self)
+            self._show(Session((), self))
         else:
             self.came = stored.data
-            session = Session(stored.data, self, self.sid)
-        self.session = session
-        self._show(session)
-        return session
+            self._show(Session(stored.data, self, self.sid))
 
     def _show(self, session: Session) -> None:
-        scope = self.scope
-        self._state = state = scope.setdefault("state", {})
-        scope["session"] = state["session"] = session
+        self.session = session
+        self._state = state = self.scope.setdefault("state", {})
+        self.scope["session"] = state["session"] = session
         state["flash"] = Flash(session)
 
     # What a session asks of its request
@@ -141,7 +140,7 @@ class Exchange(Standing):
             saving: at the handler's request, so that nothing may be dropped in silence.
             changes: what changed, where the caller has looked just now.
         """
-        if not self._is_attached():
+        if self._state.get("session") is not self.session and not self._is_attached():
             if self.settings.unset == "keep":
                 return _nothing()
             self.loaded.destroy()
@@ -161,32 +160,32 @@ class Exchange(Standing):
         finally:
             hold.release()
 
+    def may_have_work(self) -> bool:
+        """Whether the start of a response may call for a commit."""
+        session = self.session
+        return session is not None and (bool(session._before) or self.has_work_beside_changes())
+
     def has_work_beside_changes(self) -> bool:
         """Whether the start of a response calls for a commit even if no value changed."""
         session = self.session
-        if session is None:
-            return False
-        if session.accessed and (
-            session._asked or session._cookie is not None or (self.held_data and not dict.__len__(session))
-        ):
-            return True
         return (
-            self._state.get("session") is not session
+            session is None
+            or (session.accessed and (session._asked != 0 or session._cookie is not None))
+            or (self.held_data and not dict.__len__(session))
+            or self._state.get("session") is not session
             or self.settings.decides_always
             or self.owed != "nothing"
-            or (self.sid is not None and (self.is_outdated() or self.is_due(self.full_age())))
+            or (self.sid is not None and (self.is_outdated() or self.is_due(self.age)))
         )
 
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
         session = self.session
-        if session is None:
-            return False
-        if session.accessed and (
-            session._is_dirty() or (self.held_data and not dict.__len__(session))  # by a claim
-        ):
-            return True
-        return self._state.get("session") is not session and self._inner is None
+        return session is not None and (
+            (session.accessed and session._is_dirty())
+            or (self.held_data and not dict.__len__(session))  # by a claim
+            or (self._state.get("session") is not session and self._inner is None)
+        )
 
     def end(self) -> None:
         """The request is over: let go of everything that leads back here, so that no garbage waits for a collector."""
@@ -231,10 +230,9 @@ class Exchange(Standing):
 
     def _is_attached(self) -> bool:
         """Whether ``request.state.session`` is still ours, as far as that is ours to say."""
-        present = self._state.get("session")
-        if present is self.session or self._inner is not None:
+        if self._inner is not None:
             return True
-        if present is not None:
+        if self._state.get("session") is not None:
             raise TypeError("request.state.session was assigned something else than None")
         return False
 

@@ -183,8 +183,10 @@ class Journal(dict[str, Any]):
         Args:
             changes: as `_changes` told just now.
         """
-        draft = Draft(self._before, self._increments, self._flash_log, self._asked, self._age_assigned())
-        images = {}
+        cookie = self._cookie
+        age_assigned = cookie is not None and cookie.assigned
+        draft = Draft(self._before, self._increments, self._flash_log, self._asked, age_assigned)
+        images: dict[str, object] = {}
         for key, before in self._before.items():
             now = changes.get(key, before)
             if now.__class__ is tuple:

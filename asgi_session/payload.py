@@ -88,7 +88,8 @@ def stored_age(cookie: object, template: Cookie) -> float | None:
     """
     if not isinstance(cookie, dict):
         return template.first_age()
-    if not _is_date(cookie.get("expires")):
+    expires = cookie.get("expires")
+    if expires is None or not _is_date(expires):
         return None
     age = cookie.get("originalMaxAge")
     if isinstance(age, int | float) and not isinstance(age, bool) and math.isfinite(age) and age > 0:

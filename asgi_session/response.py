@@ -29,19 +29,18 @@ class Response(Exchange):
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the server's own awaitable where there is nothing to do."""
         kind = message["type"]
-        if not self.headers_gone and kind in _STARTS:
+        if self.headers_gone:
+            if self._replaced:
+                return _nothing()
+            last = not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close"
+            if last and (self._accepted or self._claims is not None or self.has_changes()):
+                return self._end(message)
+        elif kind in _STARTS:
             status = message.get("status", 200)
-            if status < 200:
-                return self._send(message)
-            changes = self.session is not None and self.session._before
-            if changes or status >= 500 or kind == "websocket.close" or self.has_work_beside_changes():
+            if status >= 500 or kind == "websocket.close" or (status >= 200 and self.may_have_work()):
                 return self._start(message)
-            return self._send(self._started(message))
-        if self._replaced:
-            return _nothing()
-        last = not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close"
-        if last and (self._accepted or self._claims is not None or self.has_changes()):
-            return self._end(message)
+            if status >= 200:
+                message = self._started(message)
         return self._send(message)
 
     async def _start(self, message: Message) -> None:
@@ -50,8 +49,8 @@ class Response(Exchange):
         if message.get("status", 200) >= 500:
             self._saves = False
             await self.give_back()
-        elif self._saves:
-            changes = self.session._changes(thorough=True) if self.session is not None else None
+        elif self._saves and self.session is not None:
+            changes = self.session._changes(thorough=True)
             if changes or self.has_work_beside_changes():
                 try:
                     await self.commit(changes=changes)

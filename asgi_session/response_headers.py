@@ -18,10 +18,11 @@ def with_session_headers(message: Message, *, set_cookie: str | None, vary: bool
         headers.append((b"set-cookie", set_cookie.encode("ascii")))
         if b"cache-control" not in names:
             headers.append((b"cache-control", b"no-store"))
-    if vary and b"vary" in names:
-        _vary_by_cookie(headers)
-    elif vary:
-        headers.append((b"vary", b"Cookie"))
+    if vary:
+        if b"vary" in names:
+            _vary_by_cookie(headers)
+        else:
+            headers.append((b"vary", b"Cookie"))
     return {**message, "headers": headers}
 
 

@@ -122,11 +122,10 @@ class Standing:
 
     def is_due(self, age: float | None) -> bool:
         """Whether the record's life has to be extended; `age` is its full life, None the store's default."""
-        record = self.record
-        if record is None or record.expires is None:
+        if self.record is None or self.record.expires is None:
             return False
         life = self.default_life() if age is None else age
-        return is_due(time.time(), life, record.expires, self.settings.touch_after)
+        return is_due(time.time(), life, self.record.expires, self.settings.touch_after)
 
     def is_outdated(self) -> bool:
         """Whether the request's cookie was signed by an old secret."""
@@ -134,25 +133,28 @@ class Standing:
 
     def full_age(self) -> float | None:
         """Seconds of the session's full age where the handler did not assign one; None: a browser session."""
-        if self.record is None or self.loaded._starts_afresh():
-            return self.template.first_age()
-        return self.age
+        return self.template.first_age() if self._starts_afresh() else self.age
+
+    def _starts_afresh(self) -> bool:
+        session = self.session
+        return self.record is None or (session is not None and session._asked != 0 and session._starts_afresh())
 
     def life(self) -> tuple[float | None, float | None]:
         """The same, and the Unix time at which it ends: the record's, or that of an age that begins now."""
         age = self.full_age()
         if age is None:
             return None, None
-        if self.record is None or self.loaded._starts_afresh():
+        if self.record is None or self._starts_afresh():
             return age, time.time() + age
         return age, self.record.expires
 
     def written(self, sid: str, record: Record, age: float | None) -> None:
         """Remember what was written, as it was handed to the store, and its full age."""
         self.age = age
+        assert self.session is not None
         self.sid = sid
         self.record = record if record.expires else Utf8Record(record.utf8, time.time() + self.default_life())
-        self.held_data = dict.__len__(self.loaded) > 0
+        self.held_data = dict.__len__(self.session) > 0
         self.wrote = True
         self.unsure = None
 

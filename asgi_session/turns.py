@@ -25,25 +25,26 @@ LONGEST_PAUSE = 0.1
 class Turns:
     """Who commits which session now, and who waits for it, first come first served."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("busy",)
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self.busy: dict[str, deque[asyncio.Future[None]]] = {}
+        """By the id of a session that is being committed: who waits for it."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} in {len(self._waiting)} sessions>"
+        return f"<{type(self).__name__} in {len(self.busy)} sessions>"
 
     def are_taken(self, sid: str) -> bool:
         """Whether commits of this session have to queue."""
-        return sid in self._waiting
+        return sid in self.busy
 
     def take(self, sid: str) -> asyncio.Future[None]:
         """Ask for the turn: it has come when the future is done. Every turn is given back by one `give_back`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if sid in self._waiting:
-            self._waiting[sid].append(turn)
+        if sid in self.busy:
+            self.busy[sid].append(turn)
         else:
-            self._waiting[sid] = deque()
+            self.busy[sid] = deque()
             turn.set_result(None)
         return turn
 
@@ -54,12 +55,12 @@ class Turns:
             to_all: let everybody try at once instead of the next one: where the store hangs, a queue would add up
                 everybody's deadline.
         """
-        queue = self._waiting.get(sid, deque())
+        queue = self.busy.get(sid, deque())
         while queue:
             queue.popleft().set_result(None)
             if not to_all:
                 return
-        self._waiting.pop(sid, None)
+        self.busy.pop(sid, None)
 
 
 class Contest:
