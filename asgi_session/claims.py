@@ -85,7 +85,7 @@ class Claims:
                 data = None if stored is None else change(stored.data)
                 if stored is None or data is None:
                     return False
-                record = Utf8Record(payload.rewrite(stored, data), standing.record.expires)
+                record = Utf8Record(payload.rewrite(stored, data), standing.expires)
                 replace = standing.settings.store.replace
                 self._attempt = record.utf8
                 if await standing.call(replace, standing.sid, record, expected=standing.record, hold=hold):

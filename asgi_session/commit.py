@@ -21,12 +21,10 @@ from asgi_session.decision import (
     EMPTY,
     FORCED,
     HAS_AGE,
-    HELD_DATA,
     KEEPS,
     NO_PLAN,
     OUTDATED,
     OWED,
-    PRESENTED,
     RENEWED,
     ROLLING,
     STORED,
@@ -149,7 +147,7 @@ class Commit:
     def _facts(self) -> int:
         """What the decision depends on."""
         standing, session, settings = self._standing, self._session, self._standing.settings
-        facts, in_time = settings.facts | session._asked, not standing.headers_gone
+        facts, in_time = settings.facts | session._asked | standing.known, not standing.headers_gone
         self._expires = None
         if session._cookie is None:
             self._age = standing.full_age()
@@ -163,27 +161,17 @@ class Commit:
             facts |= CHANGED
         if not dict.__len__(session):
             facts |= EMPTY
-        stored = standing.sid is not None
-        if stored:
-            facts |= STORED
-            if standing.held_data:
-                facts |= HELD_DATA
-            if standing.created:
-                facts |= CREATED
-            elif in_time and not facts & CHANGED and standing.is_due(self._age):
-                facts |= DUE
-            if settings.resave and in_time and not standing.wrote:
-                facts |= FORCED
-        if standing.presented is not None:
-            facts |= PRESENTED
-            if standing.presented.outdated and in_time:
-                facts |= OUTDATED
-        if standing.owed == "send" and in_time:
-            facts |= OWED
         if not in_time:
-            facts = facts & ~ROLLING | UNDELIVERABLE
-        elif (not stored or facts & RENEWED) and not standing.can_be_sent(standing.attributes()):
-            facts |= UNDELIVERABLE
+            return facts & ~(ROLLING | OUTDATED) | UNDELIVERABLE
+        if standing.owed == "send":
+            facts |= OWED
+        if not facts & STORED or facts & RENEWED:
+            if not standing.can_be_sent(standing.attributes()):
+                facts |= UNDELIVERABLE
+        elif not facts & (CHANGED | CREATED) and standing.is_due(self._age):
+            facts |= DUE
+        if settings.resave and facts & STORED and not standing.wrote:
+            facts |= FORCED
         return facts
 
     def _say_undeliverable(self) -> None:
@@ -322,7 +310,7 @@ class Commit:
     def _created(self, sid: str, record: Record) -> None:
         standing, session = self._standing, self._session
         standing.written(sid, record, self._age)
-        standing.created = True
+        standing.known |= CREATED
         standing.over = False
         session._is_new = False
         session._asked = 0
@@ -338,8 +326,7 @@ class Commit:
         if not alive:
             standing.gone()
             return "moot"
-        assert standing.record is not None
-        standing.record = Utf8Record(standing.record.utf8, self._expires or time.time() + standing.default_life())
+        standing.expires = self._expires or time.time() + standing.default_life()
         return "done"
 
     async def _confirm(self) -> Outcome:

@@ -11,7 +11,7 @@ from starlette.types import Scope, Send
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
 from asgi_session.cookie import Cookie, delete_cookie, set_cookie
-from asgi_session.decision import DESTROYED
+from asgi_session.decision import DESTROYED, HELD_DATA, OUTDATED, PRESENTED, STORED
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
@@ -53,6 +53,7 @@ class Exchange(Standing):
         """Begin a new session where the request names none; else give what loads the one that it names."""
         self.presented = presented = self.settings.incoming.presented(self.scope["headers"])
         if presented is not None:
+            self.known = PRESENTED | OUTDATED if presented.outdated else PRESENTED
             return self._load(presented)
         self._begin(None)
         return None
@@ -171,11 +172,11 @@ class Exchange(Standing):
         return (
             session is None
             or (session.accessed and (session._asked != 0 or session._cookie is not None))
-            or (self.held_data and not dict.__len__(session))
+            or (self.known & HELD_DATA and not dict.__len__(session))
             or self._state.get("session") is not session
             or self.settings.decides_always
             or self.owed != "nothing"
-            or (self.sid is not None and (self.is_outdated() or self.is_due(self.age)))
+            or (self.known & STORED and (self.known & OUTDATED or self.is_due(self.age)))
         )
 
     def has_changes(self) -> bool:
@@ -183,7 +184,7 @@ class Exchange(Standing):
         session = self.session
         return session is not None and (
             (session.accessed and session._is_dirty())
-            or (self.held_data and not dict.__len__(session))  # by a claim
+            or (self.known & HELD_DATA and not dict.__len__(session))  # by a claim
             or (self._state.get("session") is not session and self._inner is None)
         )
 

@@ -13,14 +13,14 @@ from starlette.types import Scope
 
 from asgi_session import payload
 from asgi_session.cookie import Attributes, Cookie
-from asgi_session.decision import DESTROYED, CookieAction, is_due
+from asgi_session.decision import DESTROYED, HELD_DATA, STORED, CookieAction, is_due
 from asgi_session.exceptions import StoreError
 from asgi_session.patience import Hold, call_store
 from asgi_session.payload import Stored
 from asgi_session.session import Session
 from asgi_session.settings import Settings, logger
 from asgi_session.signing import Presented
-from asgi_session.stores.base import Record, Store, Utf8Record
+from asgi_session.stores.base import Record, Store
 
 
 class Standing:
@@ -40,16 +40,16 @@ class Standing:
     """That record as it was last seen or written."""
     age: float | None = None
     """Seconds of that record's full age; None: a browser session."""
-    held_data = False
-    """Whether it holds more than a cookie."""
+    expires = 0.0
+    """When it dies, Unix time."""
+    known = 0
+    """Facts of the decision that are clear before it: STORED, HELD_DATA, CREATED, PRESENTED and OUTDATED, if so."""
     owed: CookieAction = "nothing"
     """What the client is to be told about its cookie."""
     owed_age: tuple[int | None, float | None] = (None, None)
     """Max-Age and expiry of the cookie owed to the client, as they were committed."""
     came: Mapping[str, Any] | None = None
     """The stored data that came with the request; only its keys are to be relied on."""
-    created = False
-    """Whether this request stored it under an id that nobody else has yet."""
     wrote = False
     """Whether this request wrote to it."""
     unsure: bytes | None = None
@@ -85,8 +85,9 @@ class Standing:
             return None
         self.sid = sid
         self.record = record
+        self.expires = time.time() + self.default_life() if record.expires is None else record.expires
         self.age = payload.stored_age(stored.cookie, self.template)
-        self.held_data = bool(stored.data)
+        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if stored.data else STORED)
         return stored
 
     async def refresh(self, hold: Hold) -> None:
@@ -122,14 +123,8 @@ class Standing:
 
     def is_due(self, age: float | None) -> bool:
         """Whether the record's life has to be extended; `age` is its full life, None the store's default."""
-        if self.record is None or self.record.expires is None:
-            return False
         life = self.default_life() if age is None else age
-        return is_due(time.time(), life, self.record.expires, self.settings.touch_after)
-
-    def is_outdated(self) -> bool:
-        """Whether the request's cookie was signed by an old secret."""
-        return self.presented is not None and self.presented.outdated
+        return is_due(time.time(), life, self.expires, self.settings.touch_after)
 
     def full_age(self) -> float | None:
         """Seconds of the session's full age where the handler did not assign one; None: a browser session."""
@@ -146,22 +141,23 @@ class Standing:
             return None, None
         if self.record is None or self._starts_afresh():
             return age, time.time() + age
-        return age, self.record.expires
+        return age, self.expires
 
     def written(self, sid: str, record: Record, age: float | None) -> None:
         """Remember what was written, as it was handed to the store, and its full age."""
         self.age = age
         assert self.session is not None
         self.sid = sid
-        self.record = record if record.expires else Utf8Record(record.utf8, time.time() + self.default_life())
-        self.held_data = dict.__len__(self.session) > 0
+        self.record = record
+        self.expires = record.expires or time.time() + self.default_life()
+        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if dict.__len__(self.session) else STORED)
         self.wrote = True
         self.unsure = None
 
     def forget_record(self) -> None:
         """Remember that nothing is stored any more."""
         self.sid = self.record = None
-        self.held_data = False
+        self.known &= ~(STORED | HELD_DATA)
 
     def gone(self, *, dropped: bool = False) -> None:
         """The session ended while this request was at work: nothing of it is written, and no cookie is sent."""
