@@ -82,10 +82,13 @@ class Claims:
         with Contest(standing.settings.turns, hold) as contest:
             while standing.sid is not None and standing.record is not None:
                 stored = payload.read(standing.record.utf8)
-                data = None if stored is None else change(stored.data)
-                if stored is None or data is None:
+                if stored is None:
                     return False
-                record = Utf8Record(payload.rewrite(stored, data), standing.expires)
+                before, cookie = stored
+                data = change(before)
+                if data is None:
+                    return False
+                record = Utf8Record(payload.rewrite(data, cookie), standing.expires)
                 replace = standing.settings.store.replace
                 self._attempt = record.utf8
                 if await standing.call(replace, standing.sid, record, expected=standing.record, hold=hold):

@@ -98,7 +98,7 @@ def examine(text: str) -> Iterator[Finding]:
     if stored is None:
         yield Finding("no JSON object, or nested too deeply to be read: its visitor starts anew here")
         return
-    ours = loads(payload.rewrite(stored, stored.data))
+    ours = loads(payload.rewrite(*stored))
     exact = json.loads(text, parse_int=_exactly)
     yield from _of_cookie(exact)
     yield from _of_flash(exact.get(FLASH))
@@ -118,7 +118,7 @@ def examine(text: str) -> Iterator[Finding]:
 def examine_for_connect_mongo(text: str) -> Iterator[Finding]:
     """What connect-mongo would do to a payload besides."""
     stored = payload.read(text)
-    if stored is not None and "lastModified" in stored.data:
+    if stored is not None and "lastModified" in stored[0]:
         yield Finding("connect-mongo with touchAfter removes the key", "lastModified")
 
 

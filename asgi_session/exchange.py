@@ -16,11 +16,9 @@ from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
 from asgi_session.patience import Hold, answers_at_once, call_store
-from asgi_session.payload import Stored
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import Settings, logger
-from asgi_session.signing import Presented
 from asgi_session.standing import Standing, report
 
 IN_CHARGE = "asgi_session"
@@ -54,8 +52,8 @@ class Exchange(Standing):
         self.presented = presented = self.settings.incoming.presented(self.scope["headers"])
         if presented is not None:
             self.known = PRESENTED | OUTDATED if presented.outdated else PRESENTED
-            return self._load(presented)
-        self._begin(None)
+            return self._load(presented.sid)
+        self._show(Session((), self))
         return None
 
     async def load(self) -> Session:
@@ -74,8 +72,8 @@ class Exchange(Standing):
                 await (self.begin() or _nothing())
             return self.loaded
 
-    async def _load(self, presented: Presented) -> None:
-        settings, sid = self.settings, presented.sid
+    async def _load(self, sid: str) -> None:
+        settings = self.settings
         record = None
         try:
             record = await call_store(settings.store.get, sid, timeout=settings.store_timeout)
@@ -84,14 +82,8 @@ class Exchange(Standing):
                 raise
             report(error)
             self.blind = True
-        self._begin(self.found(sid, record))
-
-    def _begin(self, stored: Stored | None) -> None:
-        if stored is None:
-            self._show(Session((), self))
-        else:
-            self.came = stored.data
-            self._show(Session(stored.data, self, self.sid))
+        self.came = data = self.found(sid, record)
+        self._show(Session((), self) if data is None else Session(data, self, sid))
 
     def _show(self, session: Session) -> None:
         self.session = session
@@ -117,10 +109,10 @@ class Exchange(Standing):
     async def reload(self) -> None:
         async with self._lock():
             sid = self.sid
-            stored = None if sid is None else await self.fetch(sid)
-            if stored is None or sid is None:
+            data = None if sid is None else await self.fetch(sid)
+            if data is None or sid is None:
                 raise SessionNotFound("there is no stored session to reload")
-            self.loaded._reset(sid, stored.data)
+            self.loaded._reset(sid, data)
 
     async def claim(self, category: str | None) -> Queue:
         if self._claims is None:
@@ -161,22 +153,20 @@ class Exchange(Standing):
         finally:
             hold.release()
 
-    def may_have_work(self) -> bool:
-        """Whether the start of a response may call for a commit."""
-        session = self.session
-        return session is not None and (bool(session._before) or self.has_work_beside_changes())
+    def may_have_work(self, *, values: bool = True) -> bool:
+        """Whether the start of a response may call for a commit.
 
-    def has_work_beside_changes(self) -> bool:
-        """Whether the start of a response calls for a commit even if no value changed."""
+        Args:
+            values: False: beside what was done to the session's values.
+        """
         session = self.session
-        return (
-            session is None
-            or (session.accessed and (session._asked != 0 or session._cookie is not None))
-            or (self.known & HELD_DATA and not dict.__len__(session))
+        return session is not None and (
+            (session.accessed and bool((values and session._before) or session._asked or session._cookie is not None))
+            or (bool(self.known & HELD_DATA) and not dict.__len__(session))
             or self._state.get("session") is not session
             or self.settings.decides_always
             or self.owed != "nothing"
-            or (self.known & STORED and (self.known & OUTDATED or self.is_due(self.age)))
+            or (bool(self.known & STORED) and (bool(self.known & OUTDATED) or self.is_due(self.age)))
         )
 
     def has_changes(self) -> bool:
@@ -184,7 +174,7 @@ class Exchange(Standing):
         session = self.session
         return session is not None and (
             (session.accessed and session._is_dirty())
-            or (self.known & HELD_DATA and not dict.__len__(session))  # by a claim
+            or (bool(self.known & HELD_DATA) and not dict.__len__(session))  # by a claim
             or (self._state.get("session") is not session and self._inner is None)
         )
 

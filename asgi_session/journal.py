@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
@@ -35,14 +35,9 @@ class Owner(Protocol):
     async def claim(self, category: str | None) -> Queue: ...
 
 
-class Draft(NamedTuple):
-    """What was noted when a commit began; goes back into the session if the commit fails."""
-
-    before: dict[str, object]
-    increments: dict[str, float]
-    flash_log: Log
-    asked: int
-    age_assigned: bool
+Draft = tuple[dict[str, object], dict[str, float], Log, int, bool]
+"""What was noted when a commit began, which goes back into the session if the commit fails: before-images, increments,
+flash log, what was asked for, and whether the age was assigned."""
 
 
 class Journal(dict[str, Any]):
@@ -185,7 +180,7 @@ class Journal(dict[str, Any]):
         """
         cookie = self._cookie
         age_assigned = cookie is not None and cookie.assigned
-        draft = Draft(self._before, self._increments, self._flash_log, self._asked, age_assigned)
+        draft = self._before, self._increments, self._flash_log, self._asked, age_assigned
         images: dict[str, object] = {}
         for key, before in self._before.items():
             now = changes.get(key, before)
@@ -196,16 +191,17 @@ class Journal(dict[str, Any]):
 
     def _undo_commit(self, draft: Draft) -> None:
         """Note again what a failed commit was to write."""
-        for key, added in draft.increments.items():
+        before, increments, flash_log, asked, age_assigned = draft
+        for key, added in increments.items():
             if key in self._increments or key not in self._before:  # else it was assigned since
                 self._increments[key] = self._increments.get(key, 0) + added
-        self._before = {**self._before, **draft.before}
+        self._before = {**self._before, **before}
         if not self._flash_log:
-            self._flash_log = draft.flash_log
-        elif draft.flash_log:  # two logs in a row: let the difference of the queues speak
+            self._flash_log = flash_log
+        elif flash_log:  # two logs in a row: let the difference of the queues speak
             self._flash_log = {}
-        self._asked |= draft.asked & _ONCE
-        if draft.age_assigned:
+        self._asked |= asked & _ONCE
+        if age_assigned:
             self._current_cookie().assigned = True
 
     def _rebase(self, theirs: dict[str, Any]) -> None:

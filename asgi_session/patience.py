@@ -66,7 +66,7 @@ def call_store(
     Raises:
         StoreError: the call raised something, with that as the cause, or took too long: its outcome is then ignored.
     """
-    if answers_at_once(method):
+    if getattr(method, "never_suspends", False) is True:
         return method(*args, **kwargs)
     if hold is None and getattr(method, "ends_when_cancelled", False) is True:
         return _within(timeout, method, args, kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.exceptions import SessionSerializationError
@@ -17,20 +17,16 @@ COOKIE = "cookie"
 _FRONT = f'{{"{COOKIE}":'.encode()
 
 
-class Stored(NamedTuple):
-    """A payload taken apart."""
+def read(payload: str | bytes) -> tuple[dict[str, Any], object] | None:
+    """Take a payload apart: the session's data, and the member `cookie` as it was found (None where there is none).
 
-    data: dict[str, Any]
-    cookie: object  # the member `cookie` as it was found; None where there is none
-
-
-def read(payload: str | bytes) -> Stored | None:
-    """Take a payload apart; None where it is no JSON object or is nested too deeply."""
+    None where it is no JSON object or is nested too deeply.
+    """
     try:
         data = loads(payload)
     except ValueError:
         return None
-    return Stored(data, data.pop(COOKIE, None)) if isinstance(data, dict) else None
+    return (data, data.pop(COOKIE, None)) if isinstance(data, dict) else None
 
 
 def write(
@@ -52,7 +48,10 @@ def write(
     Raises:
         SessionSerializationError: a value that JSON can't hold; names its key.
     """
-    members = _dump(data, list(data) if suspects is None else suspects)
+    try:
+        members = dump_members(data, list(data) if suspects is None else suspects)
+    except Unserializable:
+        raise _with_key(data) from None
     if age is None or expires is None:
         cookie = attributes.stored_browser_session
     else:
@@ -61,21 +60,19 @@ def write(
     return b"".join((_FRONT, cookie, b"," if dict.__len__(data) else b"", members[1:]))
 
 
-def _dump(data: dict[str, Any], suspects: Collection[str]) -> bytes:
-    try:
-        return dump_members(data, suspects)
-    except Unserializable:
-        for key, value in dict.items(data):
-            try:
-                dump({key: value})
-            except Unserializable as error:
-                raise SessionSerializationError(f"session key {key!r}: {error}") from None
-        raise SessionSerializationError("the session is nested too deeply") from None
+def _with_key(data: dict[str, Any]) -> SessionSerializationError:
+    """The error that names the key whose value JSON can't hold."""
+    for key, value in dict.items(data):
+        try:
+            dump({key: value})
+        except Unserializable as error:
+            return SessionSerializationError(f"session key {key!r}: {error}")
+    return SessionSerializationError("the session is nested too deeply")
 
 
-def rewrite(stored: Stored, data: Mapping[str, Any]) -> bytes:
+def rewrite(data: Mapping[str, Any], cookie: object) -> bytes:
     """A payload with other data and the cookie as it was found."""
-    front = {} if stored.cookie is None else {COOKIE: stored.cookie}
+    front = {} if cookie is None else {COOKIE: cookie}
     return dump({**front, **data})
 
 

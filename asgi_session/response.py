@@ -51,7 +51,7 @@ class Response(Exchange):
             await self.give_back()
         elif self._saves and self.session is not None:
             changes = self.session._changes(thorough=True)
-            if changes or self.has_work_beside_changes():
+            if changes or self.may_have_work(values=False):
                 try:
                     await self.commit(changes=changes)
                 except BaseException as error:

@@ -16,7 +16,6 @@ from asgi_session.cookie import Attributes, Cookie
 from asgi_session.decision import DESTROYED, HELD_DATA, STORED, CookieAction, is_due
 from asgi_session.exceptions import StoreError
 from asgi_session.patience import Hold, call_store
-from asgi_session.payload import Stored
 from asgi_session.session import Session
 from asgi_session.settings import Settings, logger
 from asgi_session.signing import Presented
@@ -71,42 +70,43 @@ class Standing:
         """Call a method of the store under the deadline."""
         return call_store(method, *args, timeout=self.settings.store_timeout, hold=hold, **kwargs)
 
-    async def fetch(self, sid: str, hold: Hold | None = None) -> Stored | None:
-        """Read a record and remember it; None where it is missing or unreadable."""
+    async def fetch(self, sid: str, hold: Hold | None = None) -> dict[str, Any] | None:
+        """Read a record and remember it. Returns its data; None where it is missing or unreadable."""
         return self.found(sid, await self.call(self.settings.store.get, sid, hold=hold))
 
-    def found(self, sid: str, record: Record | None) -> Stored | None:
-        """Remember a record that was read; None where it is missing or unreadable."""
+    def found(self, sid: str, record: Record | None) -> dict[str, Any] | None:
+        """Remember a record that was read. Returns its data; None where it is missing or unreadable."""
         if record is None:
             return None
         stored = payload.read(record.utf8)
         if stored is None:
             logger.warning("A stored session is no JSON object or is nested too deeply; it is treated as missing.")
             return None
+        data, cookie = stored
         self.sid = sid
         self.record = record
         self.expires = time.time() + self.default_life() if record.expires is None else record.expires
-        self.age = payload.stored_age(stored.cookie, self.template)
-        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if stored.data else STORED)
-        return stored
+        self.age = payload.stored_age(cookie, self.template)
+        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if data else STORED)
+        return data
 
     async def refresh(self, hold: Hold) -> None:
         """Load what is stored now, and make this request's changes changes to that."""
         assert self.sid is not None
         expected = self.record
-        stored = await self.fetch(self.sid, hold)
-        if stored is None:
+        data = await self.fetch(self.sid, hold)
+        if data is None:
             self.gone()
             return
         session = self.loaded
         if self.unsure is None:
-            session._rebase(stored.data)
+            session._rebase(data)
         else:
-            self._find_out(stored, expected)
+            self._find_out(data, expected)
         if session._cookie is not None and not session._cookie.assigned:
             session._cookie.take_life(*self.life())
 
-    def _find_out(self, stored: Stored, expected: Record | None) -> None:
+    def _find_out(self, data: dict[str, Any], expected: Record | None) -> None:
         """What became of a write that nobody acknowledged, so that it is not made twice.
 
         Raises:
@@ -114,32 +114,30 @@ class Standing:
         """
         assert self.record is not None
         if self.record.utf8 == self.unsure:
-            self.loaded._rebase_on_own(stored.data)
+            self.loaded._rebase_on_own(data)
         elif (expected is None or self.record.utf8 != expected.utf8) and self.loaded._adds_up():
             raise StoreError("nobody can tell whether an earlier write of this session was made")
         else:
-            self.loaded._rebase(stored.data)
+            self.loaded._rebase(data)
         self.unsure = None
 
     def is_due(self, age: float | None) -> bool:
         """Whether the record's life has to be extended; `age` is its full life, None the store's default."""
-        life = self.default_life() if age is None else age
+        life = getattr(self.settings.store, "ttl", Store.ttl) if age is None else age
         return is_due(time.time(), life, self.expires, self.settings.touch_after)
 
     def full_age(self) -> float | None:
         """Seconds of the session's full age where the handler did not assign one; None: a browser session."""
-        return self.template.first_age() if self._starts_afresh() else self.age
-
-    def _starts_afresh(self) -> bool:
-        session = self.session
-        return self.record is None or (session is not None and session._asked != 0 and session._starts_afresh())
+        if self.record is None or (self.loaded._asked and self.loaded._starts_afresh()):
+            return self.template.first_age()
+        return self.age
 
     def life(self) -> tuple[float | None, float | None]:
         """The same, and the Unix time at which it ends: the record's, or that of an age that begins now."""
         age = self.full_age()
         if age is None:
             return None, None
-        if self.record is None or self._starts_afresh():
+        if self.record is None or self.loaded._starts_afresh():
             return age, time.time() + age
         return age, self.expires
 
