@@ -208,9 +208,7 @@ class Commit:
         """What to store, the full age beginning now."""
         self._begin_life()
         session, attributes = self._session, self._standing.attributes()
-        return Utf8Record(
-            payload.write(session, self._age, self._expires, attributes, session._before), self._expires
-        )
+        return Utf8Record(payload.write(session, self._age, self._expires, attributes, session._before), self._expires)
 
     def _begin_life(self) -> None:
         """Let the full age begin now."""

@@ -175,7 +175,7 @@ class Standing:
         """The cookie's attributes as they come out on this connection."""
         if self._https is None:
             self._https = self._is_https()
-        cookie = self.session._cookie if self.session is not None else None
+        cookie = self.loaded._cookie
         template = self.template if cookie is None else cookie.template
         return template.on_https if self._https else template.on_http
 

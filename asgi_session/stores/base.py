@@ -78,12 +78,18 @@ class Record:
 
 
 class Utf8Record(Record):
-    """A record whose payload is at hand as bytes; the text is made of them if somebody asks for it."""
+    """A record whose payload is at hand as bytes.
+
+    Args:
+        utf8: the payload in UTF-8.
+        expires: as `Record` has it.
+        text: the payload, where that is at hand, too; None: it is made of the bytes if somebody asks for it.
+    """
 
     __slots__ = ()
 
-    def __init__(self, utf8: bytes, expires: float | None) -> None:
-        self._text = None
+    def __init__(self, utf8: bytes, expires: float | None, text: str | None = None) -> None:
+        self._text = text
         self._utf8 = utf8
         self.expires = expires
 

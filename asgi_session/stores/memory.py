@@ -112,7 +112,8 @@ class MemoryStore(Store):
         if len(self._records) > self._most_records:
             self._most_records = len(self._records)
         self._wait(sid, expires, now)
-        self._tidy(now)
+        if self._by_use is not None:  # else nothing has left
+            self._tidy(now)
         return True
 
     @never_suspends

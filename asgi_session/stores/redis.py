@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import redis_scripts as scripts
-from asgi_session.stores.base import Record, Store, ends_when_cancelled
+from asgi_session.stores.base import Record, Store, Utf8Record, ends_when_cancelled
 from asgi_session.stores.redis_scripts import Script
 from asgi_session.stores.redis_server import MOST_CALLS, Run, driver, ms, reach
 
@@ -94,7 +94,7 @@ class RedisStore(Store):
         if payload is None:
             logger.warning("A stored session is not UTF-8; it is treated as missing.")
             return None
-        return Record(payload, now + self.ttl if death == scripts.NEVER else int(death) / 1000)
+        return Utf8Record(value, now + self.ttl if death == scripts.NEVER else int(death) / 1000, payload)
 
     async def create(self, sid: str, record: Record) -> bool:
         return await self._write(scripts.CREATE, sid, self._death(record.expires), record.utf8)

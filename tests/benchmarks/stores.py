@@ -143,8 +143,10 @@ async def _mongo(data: dict[str, Any]) -> AsyncIterator[list[_Rival]]:
 
         async def write(number: int) -> None:
             await bare.find_one({"_id": f"{number}"})
-            text = texts[number] = texts[number][:-5] + str(time.perf_counter_ns())[-5:]
-            await bare.update_one({"_id": f"{number}"}, {"$set": {"expires": expires, "session": text}})
+            before = texts[number]
+            text = texts[number] = before[:-5] + str(time.perf_counter_ns())[-5:]
+            found = {"_id": f"{number}", "session": before}
+            assert (await bare.update_one(found, {"$set": {"expires": expires, "session": text}})).matched_count == 1
 
         yield [_Rival(BARE, read, write), await _ours(MongoStore(own), data)]
         await client.close()
