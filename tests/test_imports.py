@@ -68,7 +68,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     assert [module for module in MODULES if module != "asgi_session" and module in reachable(module)] == []
 
 
-MIDDLEWARE = {"asgi_session.middleware", "asgi_session.exchange", "asgi_session.settings"}
+MIDDLEWARE = {f"asgi_session.{module}" for module in ("middleware", "response", "exchange", "commit", "settings")}
 
 
 def test_no_module_but_the_tests_kit_imports_the_package_itself() -> None:
@@ -82,7 +82,9 @@ def test_a_store_knows_nothing_of_cookies_sessions_or_the_middleware(store: str)
     assert reachable(store) <= {*parts_of("asgi_session.stores"), "asgi_session.exceptions", "asgi_session.json_text"}
 
 
-@pytest.mark.parametrize("module", ["cookie", "signing", "request_cookie", "session_cookie", "payload", "json_text"])
+@pytest.mark.parametrize(
+    "module", ["cookie", "signing", "request_cookie", "incoming", "session_cookie", "payload", "json_text"]
+)
 def test_the_wire_formats_know_nothing_of_the_middleware_sessions_or_stores(module: str) -> None:
     known = reachable(f"asgi_session.{module}")
     assert not known & {*MIDDLEWARE, "asgi_session.session", "asgi_session.flash"}

@@ -1,4 +1,6 @@
-"""Cookie headers that were sent to the real Express, sent to this package: `tests/vectors/incoming.json`."""
+"""Which session a Cookie header names: Express's own answers (`tests/vectors/incoming.json`), and the memory."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
@@ -8,7 +10,9 @@ import pytest
 from starlette.requests import Request
 
 from asgi_session import MemoryStore, Record
-from tests.clients import Browser
+from asgi_session.incoming import IncomingCookies
+from asgi_session.signing import CookieSigner, Presented
+from tests.clients import SECRET, Browser
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "incoming.json").read_text("utf-8"))
 
@@ -56,3 +60,91 @@ def id_of_a_stored_session(request: Request) -> str | None:
 
 def test_every_deviation_is_one_of_the_rows() -> None:
     assert set(DEVIATIONS) <= {row["note"] for row in ROWS}
+
+
+class CountingSigner(CookieSigner):
+    """Counts the cookies that it verifies."""
+
+    def __init__(self) -> None:
+        super().__init__([SECRET.encode()])
+        self.verified = 0
+
+    def unsign(self, value: bytes) -> Presented | None:
+        self.verified += 1
+        return super().unsign(value)
+
+
+class Visitors:
+    """Clients whose headers are looked at, and the signer that is asked."""
+
+    def __init__(self) -> None:
+        self.signer = CountingSigner()
+        self.incoming = IncomingCookies("connect.sid", self.signer)
+
+    def cookie(self, sid: str) -> bytes:
+        return b"connect.sid=" + self.signer.sign(sid).encode()
+
+    def sid(self, *headers: bytes) -> str | None:
+        """The id that these Cookie headers name."""
+        presented = self.incoming.presented([(b"host", b"connect.sid=x"), *[(b"cookie", header) for header in headers]])
+        return None if presented is None else presented.sid
+
+
+def test_only_cookie_headers_are_looked_at() -> None:
+    visitors = Visitors()
+    assert visitors.incoming.presented([(b"host", visitors.cookie("a"))]) is None
+    assert visitors.sid() is None
+    assert visitors.signer.verified == 0
+
+
+def test_cookies_split_over_several_headers_are_found() -> None:
+    visitors = Visitors()
+    assert visitors.sid(b"a=b", visitors.cookie("a"), b"c=d") == "a"
+
+
+def test_the_first_cookie_that_verifies_counts_in_whichever_header() -> None:
+    visitors = Visitors()
+    forged = b"connect.sid=s%3Aforged." + b"A" * 43
+    assert visitors.sid(forged + b"; " + visitors.cookie("a"), visitors.cookie("b")) == "a"
+    assert visitors.sid(forged, visitors.cookie("b"), visitors.cookie("a")) == "b"
+
+
+def test_a_header_that_verified_is_not_verified_again() -> None:
+    visitors = Visitors()
+    header = b"theme=dark; " + visitors.cookie("a")
+    assert [visitors.sid(header) for _ in range(3)] == ["a", "a", "a"]
+    assert visitors.signer.verified == 1
+
+
+def test_a_header_with_any_other_byte_is_another_header() -> None:
+    visitors = Visitors()
+    header = visitors.cookie("a")
+    assert visitors.sid(header) == "a"
+    assert visitors.sid(header[:-1] + (b"A" if header[-1:] != b"A" else b"B")) is None
+    assert visitors.sid(header + b"; theme=dark") == "a"
+    assert visitors.signer.verified == 3
+
+
+def test_a_header_that_does_not_verify_is_never_remembered() -> None:
+    visitors = Visitors()
+    for _ in range(3):
+        assert visitors.sid(b"connect.sid=s%3Aforged." + b"A" * 43) is None
+    assert visitors.signer.verified == 3
+
+
+def test_the_memory_is_bounded_in_number_and_in_length() -> None:
+    visitors = Visitors()
+    first = visitors.cookie("0")
+    for number in range(1025):  # one more than are kept
+        assert visitors.sid(visitors.cookie(str(number))) == str(number)
+    assert visitors.sid(first) == "0"
+    assert visitors.signer.verified == 1026
+    long = first + b"; padding=" + b"x" * 2048
+    assert [visitors.sid(long) for _ in range(2)] == ["0", "0"]
+    assert visitors.signer.verified == 1028
+
+
+def test_the_memory_shows_no_id() -> None:
+    visitors = Visitors()
+    visitors.sid(visitors.cookie("secret-id"))
+    assert "secret-id" not in repr(visitors.incoming)
