@@ -1,8 +1,9 @@
 """How long a store call may take, and what becomes of it when its caller is cancelled.
 
-A driver may ignore cancellation while its server hangs, so a deadline can't rely on it: the call runs in a task of its
-own, and past the deadline nobody waits for that task any more. A store whose methods never suspend needs neither task
-nor timer.
+A driver may ignore cancellation while its server hangs, so a deadline can't rely on it; and it may swallow one (as
+`asyncio.wait_for` can before Python 3.12), so that a request would go on that was to end. So the call runs in a task of
+its own, and past the deadline nobody waits for that task any more. A store whose methods never suspend needs neither
+task nor timer.
 """
 
 from __future__ import annotations
@@ -68,30 +69,12 @@ def call_store(
     """
     if getattr(method, "never_suspends", False) is True:
         return method(*args, **kwargs)
-    if hold is None and getattr(method, "ends_when_cancelled", False) is True:
-        return _within(timeout, method, args, kwargs)
     return _Call(method, args, kwargs, timeout).outcome(hold)
 
 
 def answers_at_once(method: Callable[..., object]) -> bool:
     """Whether a store's method is marked as never suspending."""
     return getattr(method, "never_suspends", False) is True
-
-
-async def _within(
-    timeout: float | None, method: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> T:
-    """Call a method that a cancellation ends."""
-    deadline = asyncio.timeout(timeout)
-    try:
-        async with deadline:
-            return await method(*args, **kwargs)
-    except StoreError:
-        raise
-    except Exception as error:
-        if deadline.expired():
-            raise _no_answer() from None
-        raise StoreError("the session store failed") from error
 
 
 class _Call(Generic[T]):

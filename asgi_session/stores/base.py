@@ -26,15 +26,6 @@ def never_suspends(method: Method) -> Method:
     return method
 
 
-def ends_when_cancelled(method: Method) -> Method:
-    """Mark a store's method that a cancellation ends at once, and that takes no harm from one.
-
-    Where a call may be cancelled anyway, it then needs no task of its own to keep a deadline.
-    """
-    method.ends_when_cancelled = True  # type: ignore[attr-defined]
-    return method
-
-
 class Record:
     """What a store holds under one id: the payload, and when it dies. Not to be changed once made.
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import redis_scripts as scripts
-from asgi_session.stores.base import Record, Store, Utf8Record, ends_when_cancelled
+from asgi_session.stores.base import Record, Store, Utf8Record
 from asgi_session.stores.redis_scripts import Script
 from asgi_session.stores.redis_server import MOST_CALLS, Run, driver, ms, reach
 
@@ -83,7 +83,6 @@ class RedisStore(Store):
         store._ours = True
         return store
 
-    @ends_when_cancelled
     async def get(self, sid: str) -> Record | None:
         now = time.time()
         found: bytes | None = await self._run(self._server.read, scripts.GET, self._key(sid))
