@@ -149,7 +149,11 @@ class Journal(dict[str, Any]):
         """Whether the handler did anything that a commit has to carry out."""
         if self._asked or (self._cookie is not None and self._cookie.assigned):
             return True
-        return bool(self._before) and bool(self._changes())
+        for key, before in self._before.items():
+            now = image(dict.get(self, key, ABSENT))
+            if now.__class__ is not before.__class__ or now != before:
+                return bool(self._changes())
+        return bool(self._flash_log) and bool(self._changes())
 
     def _changes(self, *, thorough: bool = False) -> dict[str, object]:
         """The keys whose value is another than before, with the image of what it is now.

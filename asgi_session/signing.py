@@ -15,7 +15,6 @@ from urllib.parse import quote, unquote_to_bytes
 
 from itsdangerous import Signer
 from itsdangerous.encoding import want_bytes
-from itsdangerous.signer import SigningAlgorithm
 
 MAX_VALUE = 4096
 """Bytes of the longest cookie value that is looked at, the limit that browsers set (RFC 6265bis, 5.6)."""
@@ -24,18 +23,6 @@ _UNRESERVED = "-_.!~*'()"  # what encodeURIComponent leaves as it is, besides le
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _AS_WE_SPELL_IT = re.compile(rb"s%3A([A-Za-z0-9_-]+)\.([A-Za-z0-9%]+)").fullmatch
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-
-
-class _HmacSha256(SigningAlgorithm):
-    """HMAC-SHA256 with one key, of which the part that does not depend on the value is done once."""
-
-    def __init__(self, key: bytes) -> None:
-        self._keyed = hmac.new(key, digestmod="sha256")
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        mac = self._keyed.copy()
-        mac.update(value)
-        return mac.digest()
 
 
 class ExpressSigner(Signer):
@@ -48,11 +35,13 @@ class ExpressSigner(Signer):
     default_key_derivation = "none"
 
     def __init__(self, secret: bytes) -> None:
-        super().__init__(secret, algorithm=_HmacSha256(secret))
+        super().__init__(secret)
+        self._keyed = hmac.new(self.derive_key(), digestmod="sha256")  # what does not depend on the value, done once
 
     def get_signature(self, value: str | bytes) -> bytes:
-        mac = self.algorithm.get_signature(self.secret_key, want_bytes(value))
-        return b2a_base64(mac, newline=False)[:-1]  # 32 bytes: one = of padding
+        mac = self._keyed.copy()
+        mac.update(want_bytes(value))
+        return b2a_base64(mac.digest(), newline=False)[:-1]  # 32 bytes: one = of padding
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
         return hmac.compare_digest(sig if sig.__class__ is bytes else want_bytes(sig), self.get_signature(value))
