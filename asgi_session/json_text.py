@@ -47,7 +47,9 @@ def dump(value: object) -> bytes:
     """
     try:
         encoded = _fast_encode(value)
-        faithful = bool(_fast_decode(encoded) == value)
+        read_back = _fast_decode(encoded)
+        # A subclass of dict is compared as the dict that it is, whatever it makes of its methods.
+        faithful = dict.__eq__(read_back, value) is True if isinstance(value, dict) else bool(read_back == value)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
         faithful = False
     if not faithful:

@@ -13,16 +13,21 @@ def with_session_headers(message: Message, *, set_cookie: str | None, vary: bool
         vary: say that the response depends on the cookie, once, merged into a Vary header that is there.
     """
     headers: list[tuple[bytes, bytes]] = [*(message.get("headers") or ())]
-    names = [name.lower() for name, _ in headers]
+    varies = caches = False
+    for name, _ in headers:
+        lower = name.lower()
+        if lower == b"vary":
+            varies = True
+        elif lower == b"cache-control":
+            caches = True
     if set_cookie is not None:
         headers.append((b"set-cookie", set_cookie.encode("ascii")))
-        if b"cache-control" not in names:
+        if not caches:
             headers.append((b"cache-control", b"no-store"))
-    if vary:
-        if b"vary" in names:
-            _vary_by_cookie(headers)
-        else:
-            headers.append((b"vary", b"Cookie"))
+    if vary and varies:
+        _vary_by_cookie(headers)
+    elif vary:
+        headers.append((b"vary", b"Cookie"))
     return {**message, "headers": headers}
 
 

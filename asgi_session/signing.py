@@ -52,7 +52,7 @@ class Presented(NamedTuple):
 
     sid: str
     outdated: bool  # signed by a secret other than the first
-    signature: bytes  # the base64 of it, not percent-encoded
+    value: str | None  # the cookie's value where it came as `sign` spells it
 
 
 class CookieSigner:
@@ -70,12 +70,11 @@ class CookieSigner:
 
         Args:
             sid: the id.
-            presented: what came with the request; its signature serves again where it is the same.
+            presented: what came with the request, which serves again where it is the same.
         """
-        if presented is not None and presented.sid == sid and not presented.outdated:
-            signature = presented.signature.decode("ascii")
-        else:
-            signature = self._first.get_signature(sid.encode("utf-8")).decode("ascii")
+        if presented is not None and presented.sid == sid and not presented.outdated and presented.value is not None:
+            return presented.value
+        signature = self._first.get_signature(sid).decode("ascii")
         spelled = sid if _PLAIN(sid) else quote(sid, safe=_UNRESERVED)
         return f"s%3A{spelled}.{signature.replace('/', '%2F').replace('+', '%2B')}"
 
@@ -88,12 +87,14 @@ class CookieSigner:
         if b"%" in signature:
             signature = signature.replace(b"%2F", b"/").replace(b"%2B", b"+")
             if b"%" in signature:
+                ours = None
                 sid, signature = _decoded(value)
         if not sid:
             return None
         for signer in self._signers:
             if hmac.compare_digest(signature, signer.get_signature(sid)):
-                return Presented(sid.decode("utf-8"), signer is not self._first, signature)
+                spelled = None if ours is None else value.decode("ascii")
+                return Presented(sid.decode("utf-8"), signer is not self._first, spelled)
         return None
 
 
