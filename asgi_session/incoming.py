@@ -29,7 +29,7 @@ class IncomingCookies:
     def presented(self, headers: Iterable[tuple[bytes, bytes]]) -> Presented | None:
         """The id in the first cookie that verifies."""
         for header, content in headers:
-            if header == b"cookie" and self._name in content:
+            if header == b"cookie":
                 presented = self._verified.get(content) or self._verify(content)
                 if presented is not None:
                     return presented

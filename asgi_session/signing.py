@@ -84,11 +84,10 @@ class CookieSigner:
             return None
         ours = _AS_WE_SPELL_IT(value)
         sid, signature = _decoded(value) if ours is None else ours.groups()
-        if b"%" in signature:
-            signature = signature.replace(b"%2F", b"/").replace(b"%2B", b"+")
-            if b"%" in signature:
-                ours = None
-                sid, signature = _decoded(value)
+        signature = signature.replace(b"%2F", b"/").replace(b"%2B", b"+")
+        if signature.find(b"%") >= 0:
+            ours = None
+            sid, signature = _decoded(value)
         if not sid:
             return None
         for signer in self._signers:
