@@ -136,7 +136,7 @@ async def _look_at_cookie(store: Store, line: str) -> bool:
         _write("The cookie is not signed with SESSION_SECRET.")
         return False
     _write("The cookie is signed with SESSION_SECRET.")
-    live = await call_store(store.get, presented.sid, timeout=PATIENCE) is not None
+    live = await call_store(store.get, (presented.sid,), PATIENCE) is not None
     _write(
         "Its session is live in this store."
         if live

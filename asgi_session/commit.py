@@ -68,7 +68,7 @@ class Commit:
     """Unix time at which it ends, if it begins with this commit."""
     _changes: dict[str, object]
 
-    def __init__(self, standing: Standing, hold: Hold | None, *, saving: bool) -> None:
+    def __init__(self, standing: Standing, hold: Hold | None, saving: bool) -> None:
         assert standing.session is not None
         self._standing = standing
         self._session = standing.session
@@ -135,7 +135,7 @@ class Commit:
         standing, session = self._standing, self._session
         if standing.over and not session._starts_afresh():
             return NO_PLAN
-        self._changes = session._changes(thorough=True) if changes is None else changes
+        self._changes = session._changes() if changes is None else changes
         facts = self._facts()
         plan = decide(facts)
         if plan.undeliverable:
@@ -236,9 +236,7 @@ class Commit:
         draft = self._session._begin_commit(self._changes)
         done: bool = False
         try:
-            done = await call_store(
-                store.replace, sid, record, expected=expected, timeout=settings.store_timeout, hold=self._hold
-            )
+            done = await call_store(store.replace, (sid, record), settings.store_timeout, self._hold, expected=expected)
         except StoreError:
             standing.unsure = record.utf8
             raise
@@ -293,7 +291,7 @@ class Commit:
         for _ in range(NEW_IDS):
             sid = session._current_id()
             create = settings.store.create
-            if await call_store(create, sid, record, timeout=settings.store_timeout, hold=self._hold):
+            if await call_store(create, (sid, record), settings.store_timeout, self._hold):
                 return sid
             session._id = None
         raise SessionConflict("every id that was drawn for a new session is taken")

@@ -71,7 +71,7 @@ async def look_through(store: Store, sample: int, *examiners: Callable[[str], It
         if report.read + report.missed >= sample:
             break
         try:
-            record = await call_store(store.get, sid, timeout=PATIENCE)
+            record = await call_store(store.get, (sid,), PATIENCE)
         except StoreError:
             report.add({Finding("can't be read: the store fails on it")})
             continue

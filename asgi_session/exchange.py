@@ -28,18 +28,16 @@ IN_CHARGE = "asgi_session"
 class Exchange(Standing):
     """What the middleware does for a request, and a session asks of it."""
 
-    outer: Exchange | None = None
-    """That of the next middleware around this one."""
-    _inner: Exchange | None = None
     _state: dict[str, Any]
-    _claims: Claims | None = None
-    _saving: asyncio.Lock | None = None
 
     def __init__(self, settings: Settings, scope: Scope, template: Cookie, send: Send) -> None:
-        self.settings = settings
-        self.scope = scope
-        self.template = template
+        super().__init__(settings, scope, template)
+        self.outer: Exchange | None = None
+        """That of the next middleware around this one."""
+        self._inner: Exchange | None = None
         self._send = send
+        self._claims: Claims | None = None
+        self._saving: asyncio.Lock | None = None
         if IN_CHARGE in scope:
             self.outer = scope[IN_CHARGE]
             self.outer._inner = self
@@ -76,7 +74,7 @@ class Exchange(Standing):
         settings = self.settings
         record = None
         try:
-            record = await call_store(settings.store.get, sid, timeout=settings.store_timeout)
+            record = await call_store(settings.store.get, (sid,), settings.store_timeout)
         except StoreError as error:
             if settings.on_store_error != "anonymous":
                 raise
@@ -142,14 +140,14 @@ class Exchange(Standing):
             self._drop_blind_changes()
             return _nothing()
         if self._saving is None and answers_at_once(self.settings.store.replace):
-            return Commit(self, None, saving=saving).run(changes)
+            return Commit(self, None, saving).run(changes)
         return self._commit_in_turn(saving=saving)
 
     async def _commit_in_turn(self, *, saving: bool) -> None:
         hold = Hold()
         try:
             async with self._lock():
-                await Commit(self, hold, saving=saving).run()
+                await Commit(self, hold, saving).run()
         finally:
             hold.release()
 

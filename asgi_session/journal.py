@@ -155,13 +155,11 @@ class Journal(dict[str, Any]):
                 return bool(self._changes())
         return bool(self._flash_log) and bool(self._changes())
 
-    def _changes(self, *, thorough: bool = False) -> dict[str, object]:
+    def _changes(self) -> dict[str, object]:
         """The keys whose value is another than before, with the image of what it is now.
 
-        The flash queue counts as changed where a message went and its like came.
-
-        Args:
-            thorough: find the set, too, that took the place of a list with the same items, so that it can be refused.
+        The flash queue counts as changed where a message went and its like came. So does a set that took the place of a
+        list with the same items: it is to be refused.
         """
         changes = {}
         for key, before in self._before.items():
@@ -170,7 +168,7 @@ class Journal(dict[str, Any]):
             if before is ABSENT:
                 if now is not ABSENT:
                     changes[key] = now
-            elif not same(before, now) or (thorough and now is not value and not shows_json(now, value)):
+            elif not same(before, now) or (now is not value and not shows_json(now, value)):
                 changes[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
             changes[FLASH] = self._before[FLASH]

@@ -53,7 +53,7 @@ class Hold:
 
 def call_store(
     method: Callable[..., Awaitable[T]],
-    *args: Any,
+    args: tuple[Any, ...],
     timeout: float | None,
     hold: Hold | None = None,
     **kwargs: Any,
@@ -61,6 +61,8 @@ def call_store(
     """Call a store's method under a deadline.
 
     Args:
+        method: the method.
+        args: what it is called with; `kwargs` likewise.
         timeout: seconds; None: no deadline.
         hold: the work that this call is part of; without it a cancellation ends the call at once.
 

@@ -50,7 +50,7 @@ class Response(Exchange):
             self._saves = False
             await self.give_back()
         elif self._saves and self.session is not None:
-            changes = self.session._changes(thorough=True)
+            changes = self.session._changes()
             if changes or self.may_have_work(values=False):
                 try:
                     await self.commit(changes=changes)
@@ -67,7 +67,7 @@ class Response(Exchange):
         self.headers_gone = True
         self._accepted = message["type"] == "websocket.accept"
         if vary or set_cookie is not None:
-            return with_session_headers(message, set_cookie=set_cookie, vary=vary)
+            return with_session_headers(message, set_cookie, vary)
         return message
 
     async def _answer_for(self, error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import Message
 
 
-def with_session_headers(message: Message, *, set_cookie: str | None, vary: bool) -> Message:
+def with_session_headers(message: Message, set_cookie: str | None, vary: bool) -> Message:
     """A response's start with the session's headers. The app's own message, which it may send again, stays as it is.
 
     Args:

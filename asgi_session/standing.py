@@ -25,40 +25,42 @@ from asgi_session.stores.base import Record, Store
 class Standing:
     """The session of one request, and what is known to be stored of it."""
 
-    settings: Settings
-    scope: Scope
-    template: Cookie
-    """The cookie's template for this request."""
-    presented: Presented | None = None
-    """What the request's cookie named, stored or not."""
-    _https: bool | None = None
-    session: Session | None = None
-    sid: str | None = None
-    """The id under which a record is known to be stored."""
-    record: Record | None = None
-    """That record as it was last seen or written."""
-    age: float | None = None
-    """Seconds of that record's full age; None: a browser session."""
-    expires = 0.0
-    """When it dies, Unix time."""
-    known = 0
-    """Facts of the decision that are clear before it: STORED, HELD_DATA, CREATED, PRESENTED and OUTDATED, if so."""
-    owed: CookieAction = "nothing"
-    """What the client is to be told about its cookie."""
-    owed_age: tuple[int | None, float | None] = (None, None)
+    age: float | None
+    """Seconds of the full age of the record; None: a browser session."""
+    expires: float
+    """When the record dies, Unix time."""
+    owed_age: tuple[int | None, float | None]
     """Max-Age and expiry of the cookie owed to the client, as they were committed."""
     came: Mapping[str, Any] | None = None
     """The stored data that came with the request; only its keys are to be relied on."""
     wrote = False
-    """Whether this request wrote to it."""
+    """Whether this request wrote to the record."""
     unsure: bytes | None = None
     """A payload of ours whose writing failed: it may have been written all the same."""
     over = False
-    """Whether it ended: destroyed here or elsewhere, or expired."""
+    """Whether the session ended: destroyed here or elsewhere, or expired."""
     blind = False
     """Whether the store failed when it was to be loaded: then nothing is written."""
-    headers_gone = False
-    """Whether it is too late for a cookie."""
+
+    def __init__(self, settings: Settings, scope: Scope, template: Cookie) -> None:
+        self.settings = settings
+        self.scope = scope
+        self.template = template
+        """The cookie's template for this request."""
+        self.presented: Presented | None = None
+        """What the request's cookie named, stored or not."""
+        self.session: Session | None = None
+        self.sid: str | None = None
+        """The id under which a record is known to be stored."""
+        self.record: Record | None = None
+        """That record as it was last seen or written."""
+        self.known = 0
+        """Facts of the decision that are clear before it: STORED, HELD_DATA, CREATED, PRESENTED and OUTDATED, if so."""
+        self.owed: CookieAction = "nothing"
+        """What the client is to be told about its cookie."""
+        self.headers_gone = False
+        """Whether it is too late for a cookie."""
+        self._https: bool | None = None
 
     @property
     def loaded(self) -> Session:
@@ -68,7 +70,7 @@ class Standing:
 
     def call(self, method: Any, *args: Any, hold: Hold | None = None, **kwargs: Any) -> Awaitable[Any]:
         """Call a method of the store under the deadline."""
-        return call_store(method, *args, timeout=self.settings.store_timeout, hold=hold, **kwargs)
+        return call_store(method, args, self.settings.store_timeout, hold, **kwargs)
 
     async def fetch(self, sid: str, hold: Hold | None = None) -> dict[str, Any] | None:
         """Read a record and remember it. Returns its data; None where it is missing or unreadable."""
