@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from starlette.types import Scope, Send
-
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
-from asgi_session.cookie import Cookie, delete_cookie, set_cookie
+from asgi_session.cookie import delete_cookie, set_cookie
 from asgi_session.decision import DESTROYED, HELD_DATA, OUTDATED, PRESENTED, STORED
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
@@ -18,7 +16,7 @@ from asgi_session.flash_queue import Queue
 from asgi_session.patience import Hold, answers_at_once, call_store
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
-from asgi_session.settings import Settings, logger
+from asgi_session.settings import logger
 from asgi_session.standing import Standing, report
 
 IN_CHARGE = "asgi_session"
@@ -28,20 +26,19 @@ IN_CHARGE = "asgi_session"
 class Exchange(Standing):
     """What the middleware does for a request, and a session asks of it."""
 
+    outer: Exchange | None = None
+    """That of the next middleware around this one."""
+    _inner: Exchange | None = None
     _state: dict[str, Any]
+    _claims: Claims | None = None
+    _saving: asyncio.Lock | None = None
 
-    def __init__(self, settings: Settings, scope: Scope, template: Cookie, send: Send) -> None:
-        super().__init__(settings, scope, template)
-        self.outer: Exchange | None = None
-        """That of the next middleware around this one."""
-        self._inner: Exchange | None = None
-        self._send = send
-        self._claims: Claims | None = None
-        self._saving: asyncio.Lock | None = None
-        if IN_CHARGE in scope:
-            self.outer = scope[IN_CHARGE]
-            self.outer._inner = self
-        scope[IN_CHARGE] = self
+    def take_charge(self, outer: Exchange | None) -> None:
+        """Be the innermost one of this connection, within another."""
+        if outer is not None:
+            self.outer = outer
+            outer._inner = self
+        self.scope[IN_CHARGE] = self
 
     # Loading
 

@@ -97,14 +97,15 @@ class Journal(dict[str, Any]):
 
     def _flash_add(self, category: str, messages: list[Any]) -> int:
         value = self._flash()
-        queue = flash_queue.queue_of(value)
+        held = value if isinstance(value, dict) else {}
+        queued = held.get(category)
+        if not isinstance(queued, list):
+            queued = []
         if messages:
             self._note(FLASH)
             self._flash_log.setdefault(category, Drain()).added += messages
-            kept = value if isinstance(value, dict) else {}
-            queue = {**kept, category: [*queue.get(category, []), *messages]}
-            self._put_flash(queue)
-        return len(queue.get(category, []))
+            dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})
+        return len(queued) + len(messages)
 
     def _put_flash(self, value: dict[str, Any] | None) -> None:
         if value is None:

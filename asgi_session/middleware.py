@@ -88,14 +88,16 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self._settings
-        if scope["type"] not in _CONNECTIONS or (IN_CHARGE in scope and _find(scope[IN_CHARGE], settings.name)):
+        outer: Exchange | None = scope.get(IN_CHARGE)
+        if scope["type"] not in _CONNECTIONS or (outer is not None and _find(outer, settings.name)):
             await self.app(scope, receive, send)
             return
         template = settings.template if isinstance(settings.template, Cookie) else settings.cookie_for(scope)
         if template.path != "/" and not path_matches(scope, template.path):
             await self.app(scope, receive, send)
             return
-        response = Response(settings, scope, template, send)
+        response = Response(settings, scope, send, template)
+        response.take_charge(outer)
         try:
             if settings.autoload:
                 loading = response.begin()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 from asgi_session import payload
 from asgi_session.cookie import Attributes, Cookie
@@ -42,9 +42,10 @@ class Standing:
     blind = False
     """Whether the store failed when it was to be loaded: then nothing is written."""
 
-    def __init__(self, settings: Settings, scope: Scope, template: Cookie) -> None:
+    def __init__(self, settings: Settings, scope: Scope, send: Send, template: Cookie) -> None:
         self.settings = settings
         self.scope = scope
+        self._send = send
         self.template = template
         """The cookie's template for this request."""
         self.presented: Presented | None = None
