@@ -131,7 +131,8 @@ class Standing:
 
     def full_age(self) -> float | None:
         """Seconds of the session's full age where the handler did not assign one; None: a browser session."""
-        if self.record is None or (self.loaded._asked and self.loaded._starts_afresh()):
+        session = self.session
+        if self.record is None or (session is not None and session._asked and session._starts_afresh()):
             return self.template.first_age()
         return self.age
 
@@ -178,8 +179,8 @@ class Standing:
         """The cookie's attributes as they come out on this connection."""
         if self._https is None:
             self._https = self._is_https()
-        cookie = self.loaded._cookie
-        template = self.template if cookie is None else cookie.template
+        session = self.session
+        template = self.template if session is None or session._cookie is None else session._cookie.template
         return template.on_https if self._https else template.on_http
 
     def can_be_sent(self, attributes: Attributes) -> bool:

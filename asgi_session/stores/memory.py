@@ -122,7 +122,7 @@ class MemoryStore(Store):
         if now >= self._next_time:
             self._sweep(now)
         held = self._records.get(sid)
-        if held is None or not ((expected.__class__ is _Held and expected.held is held) or self._is(held, expected)):
+        if held is None or not ((isinstance(expected, _Held) and expected.held is held) or self._is(held, expected)):
             return False
         expires = now + self.ttl if record.expires is None else record.expires
         self._put(sid, expires, self._pack(record.utf8, expires), held, now)
