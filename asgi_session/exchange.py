@@ -13,7 +13,7 @@ from asgi_session.decision import DESTROYED, HELD_DATA, OUTDATED, PRESENTED, STO
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
-from asgi_session.patience import Hold, answers_at_once, call_store
+from asgi_session.patience import Hold, call_store
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import logger
@@ -59,7 +59,7 @@ class Exchange(Standing):
         """
         if self.session is not None:
             return self.session
-        if answers_at_once(self.settings.store.get):
+        if self.settings.answers_at_once:
             await (self.begin() or _nothing())
             return self.loaded
         async with self._lock():  # another task of this request may be at it
@@ -136,7 +136,7 @@ class Exchange(Standing):
         if self.blind:
             self._drop_blind_changes()
             return _nothing()
-        if self._saving is None and answers_at_once(self.settings.store.replace):
+        if self._saving is None and self.settings.answers_at_once:
             return Commit(self, None, saving).run(changes)
         return self._commit_in_turn(saving=saving)
 

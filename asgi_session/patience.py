@@ -16,6 +16,9 @@ from asgi_session.exceptions import StoreError
 
 T = TypeVar("T")
 
+METHODS = ("get", "create", "replace", "touch", "destroy")
+"""What every store has to have."""
+
 
 class Hold:
     """A stretch of work that is finished before a cancellation goes on.
@@ -74,9 +77,9 @@ def call_store(
     return _Call(method, args, kwargs, timeout).outcome(hold)
 
 
-def answers_at_once(method: Callable[..., object]) -> bool:
-    """Whether a store's method is marked as never suspending."""
-    return getattr(method, "never_suspends", False) is True
+def answers_at_once(store: object) -> bool:
+    """Whether none of a store's methods ever suspends."""
+    return all(getattr(getattr(store, name), "never_suspends", False) is True for name in METHODS)
 
 
 class _Call(Generic[T]):

@@ -15,6 +15,7 @@ from starlette.types import Scope
 from asgi_session.cookie import Cookie, check_name, check_prefix, must_be_secure
 from asgi_session.decision import ROLLING, SAVE_UNINITIALIZED
 from asgi_session.incoming import IncomingCookies
+from asgi_session.patience import METHODS, answers_at_once
 from asgi_session.signing import MAX_VALUE, CookieSigner
 from asgi_session.stores.base import Store
 from asgi_session.turns import Turns
@@ -50,7 +51,7 @@ class Settings:
         store_timeout: float | None,
     ) -> None:
         check_name(name)
-        for method in ("get", "create", "replace", "touch", "destroy"):
+        for method in METHODS:
             if isinstance(store, type) or not callable(getattr(store, method, None)):
                 raise TypeError("store is no Store instance")
         if isinstance(cookie, Cookie):
@@ -82,6 +83,7 @@ class Settings:
                 raise ValueError("store_timeout is not positive")
         self.signer: Final = CookieSigner(_secrets(secret))
         self.store: Final = store
+        self.answers_at_once: Final = answers_at_once(store)
         self.name: Final = name
         self.incoming: Final = IncomingCookies(name, self.signer)
         self.must_be_secure: Final = must_be_secure(name)
