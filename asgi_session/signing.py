@@ -83,9 +83,10 @@ class CookieSigner:
         if len(value) > MAX_VALUE:
             return None
         ours = _AS_WE_SPELL_IT(value)
-        sid, signature = _decoded(value) if ours is None else ours.groups()
-        signature = signature.replace(b"%2F", b"/").replace(b"%2B", b"+")
-        if signature.find(b"%") >= 0:
+        if ours is not None:
+            sid, signature = ours.groups()
+            signature = signature.replace(b"%2F", b"/").replace(b"%2B", b"+")
+        if ours is None or signature.find(b"%") >= 0:
             ours = None
             sid, signature = _decoded(value)
         if not sid:
