@@ -64,11 +64,6 @@ class SessionCookie:
         self.take_life(age, None if age is None else time.time() + age)
         self.assigned = True
 
-    @property
-    def expires_at(self) -> float | None:
-        """Unix time at which the session ends; None: a browser session."""
-        return self._expires
-
     def take_life(self, age: float | None, expires: float | None) -> None:
         """Take over what is stored."""
         self._age = age

@@ -90,7 +90,6 @@ class Settings:
         self.template: Final = cookie
         self.genid: Final = genid
         self.proxy: Final = proxy
-        self.save_uninitialized: Final = save_uninitialized
         self.resave: Final = resave
         self.rolling: Final = rolling
         self.touch_after: Final = touch_after
