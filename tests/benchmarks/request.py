@@ -66,8 +66,10 @@ def cookies_set(messages: Iterable[Message]) -> list[str]:
 
 
 def forge(cookie: str) -> str:
-    """The same cookie with one character changed near its end, where signatures stand."""
+    """The same cookie with one character changed near its end, where signatures stand, and no escape broken."""
     place = len(cookie) - 10
+    while "%" in cookie[place - 2 : place + 1]:
+        place -= 1
     return cookie[:place] + ("A" if cookie[place] != "A" else "B") + cookie[place + 1 :]
 
 
