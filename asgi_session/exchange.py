@@ -121,12 +121,12 @@ class Exchange(Standing):
 
     # What the middleware does
 
-    def commit(self, *, saving: bool = False, changes: dict[str, object] | None = None) -> Awaitable[None]:
+    def commit(self, changes: dict[str, object] | None = None, *, saving: bool = False) -> Awaitable[None]:
         """Carry out what the handler did to the session; a cancellation waits until that is done. Raises as `Commit`.
 
         Args:
-            saving: at the handler's request, so that nothing may be dropped in silence.
             changes: what changed, where the caller has looked just now.
+            saving: at the handler's request, so that nothing may be dropped in silence.
         """
         if self._state.get("session") is not self.session and not self._is_attached():
             if self.settings.unset == "keep":
@@ -168,7 +168,11 @@ class Exchange(Standing):
         """Whether something was done to the session that is not committed."""
         session = self.session
         return session is not None and (
-            (session.accessed and session._is_dirty())
+            (
+                session.accessed
+                and bool(session._before or session._asked or session._cookie is not None)
+                and session._is_dirty()
+            )
             or (bool(self.known & HELD_DATA) and not dict.__len__(session))  # by a claim
             or (self._state.get("session") is not session and self._inner is None)
         )

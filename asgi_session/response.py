@@ -53,7 +53,7 @@ class Response(Exchange):
             changes = self.session._changes()
             if changes or self.may_have_work(values=False):
                 try:
-                    await self.commit(changes=changes)
+                    await self.commit(changes)
                 except BaseException as error:
                     if not await self._answer_for(error):
                         raise
