@@ -60,11 +60,11 @@ class Exchange(Standing):
         if self.session is not None:
             return self.session
         if self.settings.answers_at_once:
-            await (self.begin() or _nothing())
+            await (self.begin() or nothing())
             return self.loaded
         async with self._lock():  # another task of this request may be at it
             if self.session is None:
-                await (self.begin() or _nothing())
+                await (self.begin() or nothing())
             return self.loaded
 
     async def _load(self, sid: str) -> None:
@@ -128,14 +128,14 @@ class Exchange(Standing):
             changes: what changed, where the caller has looked just now.
             saving: at the handler's request, so that nothing may be dropped in silence.
         """
-        if self._state.get("session") is not self.session and not self._is_attached():
+        if not self._is_attached():
             if self.settings.unset == "keep":
-                return _nothing()
+                return nothing()
             self.loaded.destroy()
             changes = None
         if self.blind:
             self._drop_blind_changes()
-            return _nothing()
+            return nothing()
         if self._saving is None and self.settings.answers_at_once:
             return Commit(self, None, saving).run(changes)
         return self._commit_in_turn(saving=saving)
@@ -220,9 +220,10 @@ class Exchange(Standing):
 
     def _is_attached(self) -> bool:
         """Whether ``request.state.session`` is still ours, as far as that is ours to say."""
-        if self._inner is not None:
+        present = self._state.get("session")
+        if present is self.session or self._inner is not None:
             return True
-        if self._state.get("session") is not None:
+        if present is not None:
             raise TypeError("request.state.session was assigned something else than None")
         return False
 
@@ -241,5 +242,5 @@ class Exchange(Standing):
         return self._saving
 
 
-async def _nothing() -> None:
-    """What there is to do where a commit is none."""
+async def nothing() -> None:
+    """What is awaited where there is nothing to do."""

@@ -39,9 +39,9 @@ class IncomingCookies:
         for value in cookie_values(header, self._name):
             presented = self._signer.unsign(value)
             if presented is not None:
-                if len(self._verified) == _REMEMBERED:
-                    self._verified.clear()
                 if len(header) <= _LONGEST:
+                    if len(self._verified) == _REMEMBERED:
+                        self._verified.clear()
                     self._verified[header] = presented
                 return presented
         return None

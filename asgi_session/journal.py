@@ -148,7 +148,7 @@ class Journal(dict[str, Any]):
 
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
-        if self._asked or (self._cookie is not None and self._cookie.assigned):
+        if self._asked or self._age_assigned():
             return True
         for key, before in self._before.items():
             now = image(dict.get(self, key, ABSENT))
@@ -166,10 +166,7 @@ class Journal(dict[str, Any]):
         for key, before in self._before.items():
             value = dict.get(self, key, ABSENT)
             now = value if value.__class__ in SCALARS else image(value)
-            if before is ABSENT:
-                if now is not ABSENT:
-                    changes[key] = now
-            elif not same(before, now) or (now is not value and not shows_json(now, value)):
+            if not same(before, now) or (now is not value and not shows_json(now, value)):
                 changes[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
             changes[FLASH] = self._before[FLASH]
@@ -181,9 +178,7 @@ class Journal(dict[str, Any]):
         Args:
             changes: as `_changes` told just now.
         """
-        cookie = self._cookie
-        age_assigned = cookie is not None and cookie.assigned
-        draft = self._before, self._increments, self._flash_log, self._asked, age_assigned
+        draft = self._before, self._increments, self._flash_log, self._asked, self._age_assigned()
         images: dict[str, object] = {}
         for key, before in self._before.items():
             now = changes.get(key, before)
@@ -294,9 +289,7 @@ class Journal(dict[str, Any]):
             raise ValueError("the session key 'cookie' is reserved")
         if self._asked:
             self._refuse_if_destroyed()
-        self.accessed = True
-        value = dict.get(self, key, ABSENT)
-        self._before[key] = value if value.__class__ in SCALARS else image(value)
+        self._note(key)
 
     def _note(self, key: str) -> None:
         """Keep what a key is before it changes."""

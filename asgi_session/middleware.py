@@ -18,8 +18,6 @@ from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset
 from asgi_session.stores.base import Store
 from asgi_session.stores.memory import MemoryStore
 
-_CONNECTIONS = ("http", "websocket")
-
 
 class SessionMiddleware:
     """Gives every HTTP and WebSocket connection a session: ``request.state.session`` and ``request.state.flash``.
@@ -89,10 +87,10 @@ class SessionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self._settings
         outer: Exchange | None = scope.get(IN_CHARGE)
-        if scope["type"] not in _CONNECTIONS or (outer is not None and _find(outer, settings.name)):
+        if scope["type"] not in ("http", "websocket") or (outer is not None and _find(outer, settings.name)):
             await self.app(scope, receive, send)
             return
-        template = settings.template if isinstance(settings.template, Cookie) else settings.cookie_for(scope)
+        template = settings.cookie_for(scope)
         if template.path != "/" and not path_matches(scope, template.path):
             await self.app(scope, receive, send)
             return

@@ -49,7 +49,7 @@ def write(
         SessionSerializationError: a value that JSON can't hold; names its key.
     """
     try:
-        members = dump_members(data, list(data) if suspects is None else suspects)
+        members = dump_members(data, data if suspects is None else suspects)
     except Unserializable:
         raise _with_key(data) from None
     if age is None or expires is None:

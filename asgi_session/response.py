@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from starlette.types import Message
 
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
-from asgi_session.exchange import Exchange
+from asgi_session.exchange import Exchange, nothing
 from asgi_session.response_headers import with_session_headers
 from asgi_session.settings import logger
 from asgi_session.standing import report
@@ -31,7 +31,7 @@ class Response(Exchange):
         kind = message["type"]
         if self.headers_gone:
             if self._replaced:
-                return _nothing()
+                return nothing()
             last = not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close"
             if last and (self._accepted or self._claims is not None or self.has_changes()):
                 return self._end(message)
@@ -118,7 +118,3 @@ class Response(Exchange):
         report(error)
         self._replaced = self.headers_gone = True
         await answer_unavailable(self.scope, self._send, accepted=self._accepted)
-
-
-async def _nothing() -> None:
-    """What is left of a message that must not go out."""

@@ -43,6 +43,7 @@ class Standing:
     """Whether the store failed when it was to be loaded: then nothing is written."""
 
     def __init__(self, settings: Settings, scope: Scope, send: Send, template: Cookie) -> None:
+        # What nearly every request looks at. The rest is set where it differs from the defaults above.
         self.settings = settings
         self.scope = scope
         self._send = send
@@ -126,7 +127,7 @@ class Standing:
 
     def is_due(self, age: float | None) -> bool:
         """Whether the record's life has to be extended; `age` is its full life, None the store's default."""
-        life = getattr(self.settings.store, "ttl", Store.ttl) if age is None else age
+        life = self.default_life() if age is None else age
         return is_due(time.time(), life, self.expires, self.settings.touch_after)
 
     def full_age(self) -> float | None:

@@ -16,7 +16,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from asgi_session import Cookie, SessionMiddleware, SessionNotFound, SessionSerializationError
+from asgi_session import Cookie, Record, SessionMiddleware, SessionNotFound, SessionSerializationError
+from asgi_session.stores.base import never_suspends
 from tests.clients import SECRET, Browser, attributes, call, cookie_header, http_scope, put, set_cookie
 from tests.clock import Clock
 from tests.spy_store import SpyStore
@@ -614,7 +615,17 @@ async def test_a_cancelled_request_still_finishes_the_commit_under_way(store: Sp
     assert await store.data() == {"a": 1}
 
 
-async def test_a_cancelled_regeneration_leaves_one_session_not_two(store: SpyStore) -> None:
+class HalfAtOnce(SpyStore):
+    """Only its `replace` never suspends."""
+
+    @never_suspends
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        return await self.inner.replace(sid, record, expected=expected)
+
+
+@pytest.mark.parametrize("kind", [SpyStore, HalfAtOnce])
+async def test_a_cancelled_regeneration_leaves_one_session_not_two(kind: type[SpyStore]) -> None:
+    store = kind()
     browser = Browser(store=store)
     await browser.visit(put(a=1))
     (old,) = await store.sids()

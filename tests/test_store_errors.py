@@ -15,14 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from asgi_session import (
     Cookie,
-    Record,
     SessionConflict,
     SessionMiddleware,
     SessionSerializationError,
     StoreError,
     load_session,
 )
-from asgi_session.stores.base import never_suspends
 from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, session_app, set_cookie
 from tests.spy_store import SpyStore
 
@@ -676,37 +674,6 @@ async def test_a_driver_that_swallows_a_cancellation_does_not_keep_the_request_a
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await request
-
-
-class HalfAtOnce(SpyStore):
-    """Only its `replace` never suspends."""
-
-    @never_suspends
-    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
-        return await self.inner.replace(sid, record, expected=expected)
-
-
-async def test_a_commit_to_a_store_that_suspends_in_part_is_not_cut_off_by_a_cancellation() -> None:
-    store = HalfAtOnce()
-    browser = await signed_in(store)
-    reached, go_on = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        reached.set()
-        await go_on.wait()
-
-    def endpoint(request: Request) -> None:
-        request.state.session.regenerate(keep=True)
-
-    store.before["destroy"] = wait  # the second step: the new record is there, the old one not yet gone
-    request = asyncio.create_task(browser.visit(endpoint))
-    await reached.wait()
-    request.cancel()
-    await asyncio.sleep(0)
-    go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await request
-    assert await store.data() == {"a": 1}
 
 
 async def test_a_hanging_touch_harms_nobody(store: SpyStore) -> None:

@@ -8,7 +8,6 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
 
@@ -172,35 +171,19 @@ class RedisStore(Store):
                     break
 
     async def _run(self, run: Run, script: Script, key: bytes | None, *args: bytes) -> Any:
-        async with self._calling():
-            return await run(script, key, args)
+        async with self._turn():
+            try:
+                return await run(script, key, args)
+            except Exception as error:
+                raise _failure(error) from error
 
-    def _calling(self) -> _Calling:
-        """A call to the server, when its turn has come. The turns of one event loop can't be shared with another."""
+    def _turn(self) -> asyncio.Semaphore:
+        """What limits the calls under way. One for each event loop, as those can't share it."""
         loop = asyncio.get_running_loop()
         turn = self._turns.get(loop)
         if turn is None:
             turn = self._turns[loop] = asyncio.Semaphore(min(MOST_CALLS, self._server.connections))
-        return _Calling(turn)
-
-
-class _Calling:
-    """One of a limited number of calls under way; what the driver raises comes out as `StoreError`."""
-
-    __slots__ = ("_turn",)
-
-    def __init__(self, turn: asyncio.Semaphore) -> None:
-        self._turn = turn
-
-    async def __aenter__(self) -> None:
-        await self._turn.acquire()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._turn.release()
-        if isinstance(error, Exception):
-            raise _failure(error) from error
+        return turn
 
 
 def _failure(error: Exception) -> StoreError:

@@ -530,9 +530,8 @@ async def test_300_calls_at_once_wait_for_the_default_pool(store: RedisStore) ->
 async def test_300_calls_at_once_take_turns_in_a_small_pool(
     driver: Any, valkey_server: Server, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "asgi_session.stores.redis_server._RECHECK", 3600
-    )  # nobody finds the pool empty and has to ask again
+    # Nobody finds the pool empty and has to ask again.
+    monkeypatch.setattr("asgi_session.stores.redis_server._RECHECK", 3600)
     async with driver(port=valkey_server.port, max_connections=3) as client:
         store = RedisStore(client, prefix=redis_prefix)
         await asyncio.gather(*(store.create(str(n), Record(str(n), soon())) for n in range(300)))
