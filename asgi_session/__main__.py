@@ -18,7 +18,7 @@ from asgi_session.doctor import (
     look_through,
 )
 from asgi_session.exceptions import StoreError
-from asgi_session.patience import call_store
+from asgi_session.patience import PatientStore
 from asgi_session.signing import CookieSigner
 from asgi_session.stores.base import Store
 
@@ -136,7 +136,7 @@ async def _look_at_cookie(store: Store, line: str) -> bool:
         _write("The cookie is not signed with SESSION_SECRET.")
         return False
     _write("The cookie is signed with SESSION_SECRET.")
-    live = await call_store(store.get, (presented.sid,), PATIENCE) is not None
+    live = await PatientStore(store, PATIENCE).get(presented.sid) is not None
     _write(
         "Its session is live in this store."
         if live

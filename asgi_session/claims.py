@@ -89,9 +89,9 @@ class Claims:
                 if data is None:
                     return False
                 record = Utf8Record(payload.rewrite(data, cookie), standing.expires)
-                replace = standing.settings.store.replace
                 self._attempt = record.utf8
-                if await standing.call(replace, standing.sid, record, expected=standing.record, hold=hold):
+                store = standing.settings.calls_within(hold)
+                if await store.replace(standing.sid, record, expected=standing.record):
                     standing.record = record
                     standing.loaded._rebase(data)
                     return True

@@ -34,7 +34,7 @@ from asgi_session.decision import (
     decide,
 )
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
-from asgi_session.patience import Hold, call_store
+from asgi_session.patience import Hold
 from asgi_session.settings import logger
 from asgi_session.standing import Standing, report
 from asgi_session.stores.base import Record, Utf8Record
@@ -60,7 +60,7 @@ class Commit:
         saving: the handler asked for it, so that nothing may be dropped in silence.
     """
 
-    __slots__ = ("_age", "_changes", "_expires", "_hold", "_saving", "_session", "_standing")
+    __slots__ = ("_age", "_changes", "_expires", "_hold", "_saving", "_session", "_standing", "_store")
 
     _age: float | None
     """Seconds of the full age; None: a browser session."""
@@ -72,6 +72,7 @@ class Commit:
         assert standing.session is not None
         self._standing = standing
         self._session = standing.session
+        self._store = standing.settings.calls_within(hold)
         self._hold = hold
         self._saving = saving
 
@@ -116,11 +117,10 @@ class Commit:
         try:
             with Contest(standing.settings.turns, hold) as contest:
                 while True:
-                    assert standing.sid is not None
                     if lost:
-                        await contest.lost(standing.sid)
+                        await contest.lost(self._stored_id())
                     else:
-                        await contest.queue_for(standing.sid)
+                        await contest.queue_for(self._stored_id())
                     await standing.refresh(hold)
                     plan = self._plan()
                     outcome = await self._carry_out(plan)
@@ -204,9 +204,15 @@ class Commit:
             case "destroy":
                 return self._destroy()
 
+    def _stored_id(self) -> str:
+        """The id of the record that there is."""
+        assert self._standing.sid is not None
+        return self._standing.sid
+
     def _record(self) -> Record:
         """What to store, the full age beginning now."""
-        self._begin_life()
+        if self._age is not None or self._session._cookie is not None:
+            self._begin_life()
         session, attributes = self._session, self._standing.attributes()
         return Utf8Record(payload.write(session, self._age, self._expires, attributes, session._before), self._expires)
 
@@ -230,13 +236,13 @@ class Commit:
         return "done"
 
     async def _replace(self) -> Outcome:
-        standing, settings, record = self._standing, self._standing.settings, self._record()
-        sid, expected, store = standing.sid, standing.record, settings.store
-        assert sid is not None
+        standing, record = self._standing, self._record()
+        sid, expected = standing.sid, standing.record
+        assert sid is not None and expected is not None
         draft = self._session._begin_commit(self._changes)
         done: bool = False
         try:
-            done = await call_store(store.replace, (sid, record), settings.store_timeout, self._hold, expected=expected)
+            done = await self._store.replace(sid, record, expected=expected)
         except StoreError:
             standing.unsure = record.utf8
             raise
@@ -272,8 +278,7 @@ class Commit:
         try:
             sid = await self._store_new(record)
             try:
-                destroy = standing.settings.store.destroy
-                gone = await standing.call(destroy, standing.sid, expected=expected, hold=self._hold)
+                gone = await self._store.destroy(self._stored_id(), expected=expected)
                 done = gone or expected is None
             finally:
                 if not done:
@@ -287,11 +292,10 @@ class Commit:
         return "done"
 
     async def _store_new(self, record: Record) -> str:
-        session, settings = self._session, self._standing.settings
+        session = self._session
         for _ in range(NEW_IDS):
             sid = session._current_id()
-            create = settings.store.create
-            if await call_store(create, (sid, record), settings.store_timeout, self._hold):
+            if await self._store.create(sid, record):
                 return sid
             session._id = None
         raise SessionConflict("every id that was drawn for a new session is taken")
@@ -299,7 +303,7 @@ class Commit:
     async def _take_back(self, sid: str) -> None:
         """Delete the record that a failed renewal made, as far as the store lets us."""
         try:
-            await self._standing.call(self._standing.settings.store.destroy, sid, hold=self._hold)
+            await self._store.destroy(sid)
         except StoreError as error:
             report(error)
 
@@ -315,20 +319,20 @@ class Commit:
         standing = self._standing
         self._begin_life()
         try:
-            alive = await standing.call(standing.settings.store.touch, standing.sid, self._expires, hold=self._hold)
+            alive = await self._store.touch(self._stored_id(), self._expires)
         except StoreError as error:
             return self._let_be(error)
         self._session._asked &= ~TOUCHED
         if not alive:
             standing.gone()
             return "moot"
-        standing.expires = self._expires or time.time() + standing.default_life()
+        standing.expires = self._expires or time.time() + standing.settings.default_life
         return "done"
 
     async def _confirm(self) -> Outcome:
         standing = self._standing
         try:
-            alive = await standing.call(standing.settings.store.get, standing.sid, hold=self._hold) is not None
+            alive = await self._store.get(self._stored_id()) is not None
         except StoreError as error:
             return self._let_be(error)
         if not alive:
@@ -350,8 +354,7 @@ class Commit:
         draft = session._begin_commit(self._changes)
         done: bool = False
         try:
-            destroy = standing.settings.store.destroy
-            done = await standing.call(destroy, standing.sid, expected=standing.record, hold=self._hold)
+            done = await self._store.destroy(self._stored_id(), expected=standing.record)
         finally:
             if not done:
                 session._undo_commit(draft)
@@ -362,7 +365,7 @@ class Commit:
 
     async def _destroy(self) -> Outcome:
         standing = self._standing
-        if not await standing.call(standing.settings.store.destroy, standing.sid, hold=self._hold):
+        if not await self._store.destroy(self._stored_id()):
             standing.gone(dropped=True)
             return "moot"
         standing.over = self._session._asked & DESTROYED != 0

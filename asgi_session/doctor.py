@@ -16,7 +16,7 @@ from asgi_session.cookie import Cookie
 from asgi_session.exceptions import StoreError
 from asgi_session.flash_queue import FLASH
 from asgi_session.json_text import loads
-from asgi_session.patience import call_store
+from asgi_session.patience import PatientStore
 from asgi_session.stores.base import Store
 
 PATIENCE = 30.0
@@ -71,7 +71,7 @@ async def look_through(store: Store, sample: int, *examiners: Callable[[str], It
         if report.read + report.missed >= sample:
             break
         try:
-            record = await call_store(store.get, (sid,), PATIENCE)
+            record = await PatientStore(store, PATIENCE).get(sid)
         except StoreError:
             report.add({Finding("can't be read: the store fails on it")})
             continue

@@ -13,7 +13,7 @@ from asgi_session.decision import DESTROYED, HELD_DATA, OUTDATED, PRESENTED, STO
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
-from asgi_session.patience import Hold, call_store
+from asgi_session.patience import Hold
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import logger
@@ -71,7 +71,7 @@ class Exchange(Standing):
         settings = self.settings
         record = None
         try:
-            record = await call_store(settings.store.get, (sid,), settings.store_timeout)
+            record = await settings.calls.get(sid)
         except StoreError as error:
             if settings.on_store_error != "anonymous":
                 raise

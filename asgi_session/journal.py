@@ -148,10 +148,11 @@ class Journal(dict[str, Any]):
 
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
-        if self._asked or self._age_assigned():
+        if self._asked or (self._cookie is not None and self._cookie.assigned):
             return True
         for key, before in self._before.items():
-            now = image(dict.get(self, key, ABSENT))
+            value = dict.get(self, key, ABSENT)
+            now = value if value.__class__ in SCALARS else image(value)
             if now.__class__ is not before.__class__ or now != before:
                 return bool(self._changes())
         return bool(self._flash_log) and bool(self._changes())
@@ -166,7 +167,10 @@ class Journal(dict[str, Any]):
         for key, before in self._before.items():
             value = dict.get(self, key, ABSENT)
             now = value if value.__class__ in SCALARS else image(value)
-            if not same(before, now) or (now is not value and not shows_json(now, value)):
+            if before is ABSENT:
+                if now is not ABSENT:
+                    changes[key] = now
+            elif not same(before, now) or (now is not value and not shows_json(now, value)):
                 changes[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
             changes[FLASH] = self._before[FLASH]
@@ -178,10 +182,11 @@ class Journal(dict[str, Any]):
         Args:
             changes: as `_changes` told just now.
         """
-        draft = self._before, self._increments, self._flash_log, self._asked, self._age_assigned()
+        noted = self._before
+        draft = noted, self._increments, self._flash_log, self._asked, self._age_assigned()
         images: dict[str, object] = {}
-        for key, before in self._before.items():
-            now = changes.get(key, before)
+        for key in noted:
+            now = changes[key] if key in changes else noted[key]
             if now.__class__ is tuple:
                 images[key] = now
         self._start_over(images)
@@ -282,20 +287,23 @@ class Journal(dict[str, Any]):
                 self._before[key] = image(value)
 
     def _admit(self, key: str) -> None:
-        """Note a key that is written for the first time; whatever is wrong with it shows here."""
+        """Note a key that is not noted yet and is to be written; whatever is wrong with it shows here."""
         if not isinstance(key, str):
             raise TypeError("session keys are str")
         if key == COOKIE:
             raise ValueError("the session key 'cookie' is reserved")
         if self._asked:
             self._refuse_if_destroyed()
-        self._note(key)
+        self.accessed = True
+        value = dict.get(self, key, ABSENT)
+        self._before[key] = value if value.__class__ in SCALARS else image(value)
 
     def _note(self, key: str) -> None:
         """Keep what a key is before it changes."""
         self.accessed = True
         if key not in self._before:
-            self._before[key] = image(dict.get(self, key, ABSENT))
+            value = dict.get(self, key, ABSENT)
+            self._before[key] = value if value.__class__ in SCALARS else image(value)
 
 
 def is_number(value: object) -> bool:

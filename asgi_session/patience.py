@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from asgi_session.exceptions import StoreError
+from asgi_session.stores.base import Record
 
 T = TypeVar("T")
 
 METHODS = ("get", "create", "replace", "touch", "destroy")
-"""What every store has to have."""
+"""The names of what `Calls` has."""
 
 
 class Hold:
@@ -54,32 +55,63 @@ class Hold:
             raise self._cancelled
 
 
-def call_store(
-    method: Callable[..., Awaitable[T]],
-    args: tuple[Any, ...],
-    timeout: float | None,
-    hold: Hold | None = None,
-    **kwargs: Any,
-) -> Awaitable[T]:
-    """Call a store's method under a deadline.
+class Calls(Protocol):
+    """What every store has to have: see `asgi_session.Store`."""
+
+    def get(self, sid: str) -> Awaitable[Record | None]: ...
+    def create(self, sid: str, record: Record) -> Awaitable[bool]: ...
+    def replace(self, sid: str, record: Record, *, expected: Record) -> Awaitable[bool]: ...
+    def touch(self, sid: str, expires: float | None) -> Awaitable[bool]: ...
+    def destroy(self, sid: str, *, expected: Record | None = None) -> Awaitable[bool]: ...
+
+
+class PatientStore:
+    """The methods of a store, called under a deadline.
+
+    They raise StoreError where the call raised something, with that as the cause, or took too long: its outcome is then
+    ignored.
 
     Args:
-        method: the method.
-        args: what it is called with; `kwargs` likewise.
-        timeout: seconds; None: no deadline.
-        hold: the work that this call is part of; without it a cancellation ends the call at once.
-
-    Raises:
-        StoreError: the call raised something, with that as the cause, or took too long: its outcome is then ignored.
+        store: the store.
+        timeout: seconds that a call may take; None: no deadline.
+        hold: the work that the calls are part of; without it a cancellation ends a call at once.
     """
-    if getattr(method, "never_suspends", False) is True:
-        return method(*args, **kwargs)
-    return _Call(method, args, kwargs, timeout).outcome(hold)
+
+    __slots__ = ("_hold", "_store", "_timeout")
+
+    def __init__(self, store: Calls, timeout: float | None, hold: Hold | None = None) -> None:
+        self._store = store
+        self._timeout = timeout
+        self._hold = hold
+
+    def get(self, sid: str) -> Awaitable[Record | None]:
+        return self._call(self._store.get, sid)
+
+    def create(self, sid: str, record: Record) -> Awaitable[bool]:
+        return self._call(self._store.create, sid, record)
+
+    def replace(self, sid: str, record: Record, *, expected: Record) -> Awaitable[bool]:
+        return self._call(self._store.replace, sid, record, expected=expected)
+
+    def touch(self, sid: str, expires: float | None) -> Awaitable[bool]:
+        return self._call(self._store.touch, sid, expires)
+
+    def destroy(self, sid: str, *, expected: Record | None = None) -> Awaitable[bool]:
+        return self._call(self._store.destroy, sid, expected=expected)
+
+    def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> Awaitable[T]:
+        if _never_suspends(method):
+            return method(*args, **kwargs)
+        return _Call(method, args, kwargs, self._timeout).outcome(self._hold)
 
 
-def answers_at_once(store: object) -> bool:
-    """Whether none of a store's methods ever suspends."""
-    return all(getattr(getattr(store, name), "never_suspends", False) is True for name in METHODS)
+def answers_at_once(store: Calls) -> bool:
+    """Whether none of a store's methods ever suspends, so that its calls need no patience."""
+    return all(_never_suspends(getattr(store, name)) for name in METHODS)
+
+
+def _never_suspends(method: object) -> bool:
+    return getattr(method, "never_suspends", False) is True
 
 
 class _Call(Generic[T]):

@@ -15,7 +15,7 @@ from starlette.types import Scope
 from asgi_session.cookie import Cookie, check_name, check_prefix, must_be_secure
 from asgi_session.decision import ROLLING, SAVE_UNINITIALIZED
 from asgi_session.incoming import IncomingCookies
-from asgi_session.patience import METHODS, answers_at_once
+from asgi_session.patience import METHODS, Calls, Hold, PatientStore, answers_at_once
 from asgi_session.signing import MAX_VALUE, CookieSigner
 from asgi_session.stores.base import Store
 from asgi_session.turns import Turns
@@ -84,6 +84,7 @@ class Settings:
         self.signer: Final = CookieSigner(_secrets(secret))
         self.store: Final = store
         self.answers_at_once: Final = answers_at_once(store)
+        self.default_life: Final[float] = getattr(store, "ttl", Store.ttl)
         self.name: Final = name
         self.incoming: Final = IncomingCookies(name, self.signer)
         self.must_be_secure: Final = must_be_secure(name)
@@ -97,6 +98,7 @@ class Settings:
         self.autoload: Final = autoload
         self.on_store_error: Final[OnStoreError] = on_store_error
         self.store_timeout: Final = store_timeout
+        self.calls: Final = self.calls_within(None)
         self.decides_always: Final = save_uninitialized or resave or rolling
         self.facts: Final = (ROLLING if rolling else 0) | (SAVE_UNINITIALIZED if save_uninitialized else 0)
         self.turns: Final = Turns()
@@ -114,6 +116,14 @@ class Settings:
             raise TypeError("the cookie callable returned no Cookie")
         check_prefix(self.name, cookie)
         return cookie
+
+    def calls_within(self, hold: Hold | None) -> Calls:
+        """The store's methods, under the deadline where they may suspend.
+
+        Args:
+            hold: the work that the calls are part of, during which a cancellation waits.
+        """
+        return self.store if self.answers_at_once else PatientStore(self.store, self.store_timeout, hold)
 
     def new_id(self, scope: Scope) -> str:
         """Draw a session id.

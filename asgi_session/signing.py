@@ -40,7 +40,7 @@ class ExpressSigner(Signer):
 
     def get_signature(self, value: str | bytes) -> bytes:
         mac = self._keyed.copy()
-        mac.update(want_bytes(value))
+        mac.update(value if value.__class__ is bytes else want_bytes(value))
         return b2a_base64(mac.digest(), newline=False)[:-1]  # 32 bytes: one = of padding
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:

@@ -6,7 +6,7 @@ A leaf that commit, claims and loading share: it takes no decision.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import Scope, Send
@@ -15,11 +15,11 @@ from asgi_session import payload
 from asgi_session.cookie import Attributes, Cookie
 from asgi_session.decision import DESTROYED, HELD_DATA, STORED, CookieAction, is_due
 from asgi_session.exceptions import StoreError
-from asgi_session.patience import Hold, call_store
+from asgi_session.patience import Hold
 from asgi_session.session import Session
 from asgi_session.settings import Settings, logger
 from asgi_session.signing import Presented
-from asgi_session.stores.base import Record, Store
+from asgi_session.stores.base import Record
 
 
 class Standing:
@@ -70,13 +70,9 @@ class Standing:
         assert self.session is not None
         return self.session
 
-    def call(self, method: Any, *args: Any, hold: Hold | None = None, **kwargs: Any) -> Awaitable[Any]:
-        """Call a method of the store under the deadline."""
-        return call_store(method, args, self.settings.store_timeout, hold, **kwargs)
-
     async def fetch(self, sid: str, hold: Hold | None = None) -> dict[str, Any] | None:
         """Read a record and remember it. Returns its data; None where it is missing or unreadable."""
-        return self.found(sid, await self.call(self.settings.store.get, sid, hold=hold))
+        return self.found(sid, await self.settings.calls_within(hold).get(sid))
 
     def found(self, sid: str, record: Record | None) -> dict[str, Any] | None:
         """Remember a record that was read. Returns its data; None where it is missing or unreadable."""
@@ -89,7 +85,7 @@ class Standing:
         data, cookie = stored
         self.sid = sid
         self.record = record
-        self.expires = time.time() + self.default_life() if record.expires is None else record.expires
+        self.expires = time.time() + self.settings.default_life if record.expires is None else record.expires
         self.age = payload.stored_age(cookie, self.template)
         self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if data else STORED)
         return data
@@ -127,7 +123,7 @@ class Standing:
 
     def is_due(self, age: float | None) -> bool:
         """Whether the record's life has to be extended; `age` is its full life, None the store's default."""
-        life = self.default_life() if age is None else age
+        life = self.settings.default_life if age is None else age
         return is_due(time.time(), life, self.expires, self.settings.touch_after)
 
     def full_age(self) -> float | None:
@@ -152,7 +148,7 @@ class Standing:
         assert self.session is not None
         self.sid = sid
         self.record = record
-        self.expires = record.expires or time.time() + self.default_life()
+        self.expires = record.expires or time.time() + self.settings.default_life
         self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if dict.__len__(self.session) else STORED)
         self.wrote = True
         self.unsure = None
@@ -170,11 +166,6 @@ class Standing:
         self.forget_record()
         self.over = True
         self.owed = "nothing"
-
-    def default_life(self) -> float:
-        """Seconds that a record without an age of its own lives."""
-        life: float = getattr(self.settings.store, "ttl", Store.ttl)
-        return life
 
     def attributes(self) -> Attributes:
         """The cookie's attributes as they come out on this connection."""

@@ -78,10 +78,10 @@ class MemoryStore(Store):
         self._times: list[float] = []  # heap of the buckets' times
         self._next_time = math.inf
         self._waiting = 0  # ids in all buckets, leftovers included
-        # What records have in common: nothing, or the opening and a text further on; and the one that was met last.
+        # What records have in common: nothing, or the opening and a text further on; and the one met last, and where.
         self._commons: list[tuple[bytes, bytes]] = [(b"", b""), (_OPENING, b"")]
         self._common_numbers: dict[bytes, int] = {b"": 1}
-        self._latest = (1, b"")
+        self._latest = (1, b"", _AFTER_OPENING)
 
     @never_suspends
     async def get(self, sid: str) -> Record | None:
@@ -103,14 +103,15 @@ class MemoryStore(Store):
         now = time.time()
         if self._find(sid, now) is not None:
             return False
-        expires = self._expiry(record.expires, now)
+        expires = now + self.ttl if record.expires is None else record.expires
         if not expires > now:
             return True
         if self._by_use is not None and len(self._by_use) == self._max_sessions:
             self._by_use.popitem(last=False)
-        self._records[sid] = self._pack(record.utf8, expires)
-        if len(self._records) > self._most_records:
-            self._most_records = len(self._records)
+        records = self._records
+        records[sid] = self._pack(record.utf8, expires)
+        if len(records) > self._most_records:
+            self._most_records = len(records)
         self._wait(sid, expires, now)
         if self._by_use is not None:  # else nothing has left
             self._tidy(now)
@@ -135,7 +136,7 @@ class MemoryStore(Store):
         if held is None:
             return False
         _, common, cut = _unpack_head(held)
-        expires = self._expiry(expires, now)
+        expires = now + self.ttl if expires is None else expires
         self._put(sid, expires, _HEAD.pack(expires, common, cut) + held[_BODY:], held, now)
         return True
 
@@ -193,35 +194,32 @@ class MemoryStore(Store):
             self._wait(sid, expires, now)
             self._tidy(now)
 
-    def _expiry(self, expires: float | None, now: float) -> float:
-        return now + self.ttl if expires is None else expires
-
     # The form in which a record is held: one bytes object, without the text that all cookies have in common
 
     def _pack(self, text: bytes, expires: float) -> bytes:
         if text.startswith(_OPENING):
-            number, common = self._latest
-            start = text.find(common, _AFTER_OPENING, 512) if common else -1
-            if start < 0:
-                number, common = self._common_in(text)
-                start = text.find(common, _AFTER_OPENING, 512)
+            number, common, start = self._latest
+            if not (common and text.startswith(common, start)):
+                start = text.find(common, _AFTER_OPENING, 512) if common else -1
+                if start < 0:
+                    number, common, start = self._common_in(text)
+                self._latest = number, common, start
             cut = _BODY + start - _AFTER_OPENING
             return _HEAD.pack(expires, number, cut) + text[_AFTER_OPENING:start] + text[start + len(common) :]
         return _HEAD.pack(expires, 0, _BODY) + text
 
-    def _common_in(self, text: bytes) -> tuple[int, bytes]:
-        """The part of the stored cookie behind its expiry, and the number under which that is kept once."""
+    def _common_in(self, text: bytes) -> tuple[int, bytes, int]:
+        """The number under which the part of the stored cookie behind its expiry is kept once, that part, its place."""
         end = text.find(b"}", 0, 512)
         moving = text.find(b'"expires":', 0, max(end, 0))
         start = text.find(b",", moving, end) if moving > 0 else -1
         common = text[start:end] if start > 0 else b""
         if common not in self._common_numbers:
             if len(self._commons) == _COMMON_TEXTS:
-                return 1, b""
+                return 1, b"", _AFTER_OPENING
             self._common_numbers[common] = len(self._commons)
             self._commons.append((_OPENING, common))
-        self._latest = self._common_numbers[common], common
-        return self._latest
+        return self._common_numbers[common], common, start if common else _AFTER_OPENING
 
     def _is(self, held: bytes, expected: Record) -> bool:
         """Whether this is what was expected: the very thing that `get` showed, or one with the same payload."""
@@ -236,7 +234,7 @@ class MemoryStore(Store):
 
     def _wait(self, sid: str, expires: float, now: float) -> None:
         """Put a living record's id into a bucket."""
-        look = min(expires, now + _FARTHEST)
+        look = expires if expires < now + _FARTHEST else now + _FARTHEST
         span = math.ldexp(1.0, math.frexp(look - now)[1] - 11)
         due = look // span * span  # later than now, since a span is much shorter than what is left
         bucket = self._buckets.get(due)
