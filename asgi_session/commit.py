@@ -238,7 +238,8 @@ class Commit:
     async def _replace(self) -> Outcome:
         standing, record = self._standing, self._record()
         sid, expected = standing.sid, standing.record
-        assert sid is not None and expected is not None
+        assert sid is not None
+        assert expected is not None
         draft = self._session._begin_commit(self._changes)
         done: bool = False
         try:

@@ -33,12 +33,10 @@ class Exchange(Standing):
     _claims: Claims | None = None
     _saving: asyncio.Lock | None = None
 
-    def take_charge(self, outer: Exchange | None) -> None:
-        """Be the innermost one of this connection, within another."""
-        if outer is not None:
-            self.outer = outer
-            outer._inner = self
-        self.scope[IN_CHARGE] = self
+    def stand_within(self, outer: Exchange) -> None:
+        """Be the next one within another of the same connection."""
+        self.outer = outer
+        outer._inner = self
 
     # Loading
 
@@ -128,7 +126,7 @@ class Exchange(Standing):
             changes: what changed, where the caller has looked just now.
             saving: at the handler's request, so that nothing may be dropped in silence.
         """
-        if not self._is_attached():
+        if self._state.get("session") is not self.session and self._is_detached():
             if self.settings.unset == "keep":
                 return nothing()
             self.loaded.destroy()
@@ -155,14 +153,21 @@ class Exchange(Standing):
             values: False: beside what was done to the session's values.
         """
         session = self.session
-        return session is not None and (
-            (session.accessed and bool((values and session._before) or session._asked or session._cookie is not None))
-            or (bool(self.known & HELD_DATA) and not dict.__len__(session))
-            or self._state.get("session") is not session
+        if session is None:
+            return False
+        if session.accessed and ((values and session._before) or session._asked or session._cookie is not None):
+            return True
+        return (
+            self._state.get("session") is not session
             or self.settings.decides_always
+            or (self.known != 0 and self._is_to_be_kept_alive())
             or self.owed != "nothing"
-            or (bool(self.known & STORED) and (bool(self.known & OUTDATED) or self.is_due(self.age)))
+            or self._claims is not None
         )
+
+    def _is_to_be_kept_alive(self) -> bool:
+        """Whether the stored session's end or its cookie has to move though nothing was done to it."""
+        return bool(self.known & STORED) and (bool(self.known & OUTDATED) or self.is_due(self.age))
 
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
@@ -170,10 +175,9 @@ class Exchange(Standing):
         return session is not None and (
             (
                 session.accessed
-                and bool(session._before or session._asked or session._cookie is not None)
-                and session._is_dirty()
+                and bool(session._before or session._asked or session._cookie is not None or self._claims is not None)
+                and (session._is_dirty() or (bool(self.known & HELD_DATA) and not dict.__len__(session)))
             )
-            or (bool(self.known & HELD_DATA) and not dict.__len__(session))  # by a claim
             or (self._state.get("session") is not session and self._inner is None)
         )
 
@@ -218,14 +222,13 @@ class Exchange(Standing):
             return delete_cookie(settings.name, attributes)
         return set_cookie(settings.name, settings.signer.sign(self.sid, self.presented), attributes, *self.owed_age)
 
-    def _is_attached(self) -> bool:
-        """Whether ``request.state.session`` is still ours, as far as that is ours to say."""
-        present = self._state.get("session")
-        if present is self.session or self._inner is not None:
-            return True
-        if present is not None:
+    def _is_detached(self) -> bool:
+        """Whether ``request.state.session``, which is not ours any more, was unset, and that is ours to say."""
+        if self._inner is not None:
+            return False
+        if self._state.get("session") is not None:
             raise TypeError("request.state.session was assigned something else than None")
-        return False
+        return True
 
     def _drop_blind_changes(self) -> None:
         session = self.loaded

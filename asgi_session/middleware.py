@@ -90,12 +90,13 @@ class SessionMiddleware:
         if scope["type"] not in ("http", "websocket") or (outer is not None and _find(outer, settings.name)):
             await self.app(scope, receive, send)
             return
-        template = settings.cookie_for(scope)
+        template = settings.template or settings.template_for(scope)
         if template.path != "/" and not path_matches(scope, template.path):
             await self.app(scope, receive, send)
             return
-        response = Response(settings, scope, send, template)
-        response.take_charge(outer)
+        response = scope[IN_CHARGE] = Response(settings, scope, send, template)
+        if outer is not None:
+            response.stand_within(outer)
         try:
             if settings.autoload:
                 loading = response.begin()

@@ -88,7 +88,8 @@ class Settings:
         self.name: Final = name
         self.incoming: Final = IncomingCookies(name, self.signer)
         self.must_be_secure: Final = must_be_secure(name)
-        self.template: Final = cookie
+        self.template: Final = cookie if isinstance(cookie, Cookie) else None
+        self._choose_template: Final = None if isinstance(cookie, Cookie) else cookie
         self.genid: Final = genid
         self.proxy: Final = proxy
         self.resave: Final = resave
@@ -107,11 +108,10 @@ class Settings:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.name}>"
 
-    def cookie_for(self, scope: Scope) -> Cookie:
-        """The cookie template of a request."""
-        if isinstance(self.template, Cookie):
-            return self.template
-        cookie = self.template(HTTPConnection(scope))
+    def template_for(self, scope: Scope) -> Cookie:
+        """The cookie template of a request, where each has its own."""
+        assert self._choose_template is not None
+        cookie = self._choose_template(HTTPConnection(scope))
         if not isinstance(cookie, Cookie):
             raise TypeError("the cookie callable returned no Cookie")
         check_prefix(self.name, cookie)

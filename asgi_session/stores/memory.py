@@ -123,7 +123,7 @@ class MemoryStore(Store):
         if now >= self._next_time:
             self._sweep(now)
         held = self._records.get(sid)
-        if held is None or not self._is(held, expected):
+        if held is None or not ((expected.__class__ is _Held and expected.held is held) or self._reads(held, expected)):
             return False
         expires = now + self.ttl if record.expires is None else record.expires
         self._put(sid, expires, self._pack(record.utf8, expires), held, now)
@@ -144,7 +144,7 @@ class MemoryStore(Store):
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
         now = time.time()
         held = self._find(sid, now)
-        if held is None or (expected is not None and not self._is(held, expected)):
+        if held is None or (expected is not None and not self._reads(held, expected)):
             return False
         self._forget(sid, now)
         return True
@@ -221,9 +221,9 @@ class MemoryStore(Store):
             self._commons.append((_OPENING, common))
         return self._common_numbers[common], common, start if common else _AFTER_OPENING
 
-    def _is(self, held: bytes, expected: Record) -> bool:
-        """Whether this is what was expected: the very thing that `get` showed, or one with the same payload."""
-        return (isinstance(expected, _Held) and expected.held is held) or self._text(held) == expected.utf8
+    def _reads(self, held: bytes, expected: Record) -> bool:
+        """Whether this has the payload that was expected."""
+        return self._text(held) == expected.utf8
 
     def _text(self, held: bytes) -> bytes:
         _, number, cut = _unpack_head(held)
@@ -234,7 +234,7 @@ class MemoryStore(Store):
 
     def _wait(self, sid: str, expires: float, now: float) -> None:
         """Put a living record's id into a bucket."""
-        look = expires if expires < now + _FARTHEST else now + _FARTHEST
+        look = min(expires, now + _FARTHEST)
         span = math.ldexp(1.0, math.frexp(look - now)[1] - 11)
         due = look // span * span  # later than now, since a span is much shorter than what is left
         bucket = self._buckets.get(due)
