@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from asgi_session.json_text import Unserializable, dumps, loads
+from asgi_session.json_text import Unserializable, dumps, is_plain, loads
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -52,7 +52,7 @@ def _exact_image(value: object) -> object:
 
 def shows_json(now: object, value: object) -> bool:
     """Whether the value behind an image is JSON: MessagePack has a set look like a list, and a date like its text."""
-    if not isinstance(now, tuple) or isinstance(now[0], str) or _decode(now[0]) == value:
+    if not isinstance(now, tuple) or isinstance(now[0], str) or is_plain(value):
         return True
     try:
         dumps(value)

@@ -1,8 +1,9 @@
 """JSON as sessions are stored: what JSON.stringify would write, and what it may have written.
 
 msgspec does the work, for its speed, and the standard library has the last word. msgspec also writes what JSON can't
-hold (a set as a list, NaN as null), so its text is taken only if it reads back equal to the value; and what it can't
-read (a lone surrogate, a number beyond a float) is read by the standard library.
+hold (a set as a list, NaN as null), so its text is taken only if the value equals what msgspec makes of it in Python's
+own types, and no null was a NaN; and what it can't read (a lone surrogate, a number beyond a float) is read by the
+standard library.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _SURE = frozenset({str, int, bool, NoneType})  # types of which every value is JSON
 
+_REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 _fast_encode = msgspec.json.Encoder().encode
 _fast_decode = msgspec.json.Decoder().decode
+_to_builtins = msgspec.to_builtins
+_pack = msgspec.msgpack.Encoder().encode
+_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # how such a float begins in MessagePack
 _exact_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -47,10 +52,8 @@ def dump(value: object) -> bytes:
     """
     try:
         encoded = _fast_encode(value)
-        read_back = _fast_decode(encoded)
-        # A subclass of dict is compared as the dict that it is, whatever it makes of its methods.
-        faithful = dict.__eq__(read_back, value) is True if isinstance(value, dict) else bool(read_back == value)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        faithful = is_plain(value) and (b"null" not in encoded or _is_finite(value))
+    except _REFUSALS:
         faithful = False
     if not faithful:
         encoded = _exactly(value)
@@ -72,14 +75,39 @@ def dump_members(data: dict[str, Any], suspects: Collection[str]) -> bytes:
         value = dict.get(data, key)
         if value.__class__ not in _SURE:
             doubtful[key] = value
-    if doubtful:
-        if len(suspects) >= dict.__len__(data):
-            return dump(data)
+    if doubtful and len(suspects) < dict.__len__(data):
         dump(doubtful)
+        doubtful = {}
     try:
-        return _fast_encode(data)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):  # large integers, lone surrogates, ...
-        return _exactly(data)
+        encoded = _fast_encode(data)
+        if not doubtful:
+            return encoded
+        # Each member that is None accounts for a null. Others may have been a NaN.
+        nulls = encoded.count(b"null") - list(dict.values(data)).count(None)
+        faithful = is_plain(doubtful) and (nulls <= 0 or _is_finite(doubtful))
+    except _REFUSALS:  # large integers, lone surrogates, ...
+        faithful = False
+    if not faithful:
+        encoded = _exactly(data)
+    if len(encoded) > _SHALLOW and _is_too_deep(data, encoded):
+        raise Unserializable("is nested too deeply")
+    return encoded
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is made of what JSON has: no sets, no dates, no keys that are not str. Numbers may be NaN.
+
+    Raises:
+        TypeError, ValueError, RecursionError: it is made of something else altogether.
+    """
+    plain = _to_builtins(value, str_keys=True)
+    # A subclass of dict is compared as the dict that it is, whatever it makes of its methods.
+    return dict.__eq__(plain, value) is True if isinstance(value, dict) else bool(plain == value)
+
+
+def _is_finite(value: object) -> bool:
+    """Whether no number in a value is infinite or NaN; in doubt not."""
+    return _NOT_FINITE.search(_pack(value)) is None
 
 
 def _exactly(value: object) -> bytes:
@@ -105,9 +133,9 @@ def _is_too_deep(value: object, text: str | bytes) -> bool:
     """Whether a value has more than `MAX_DEPTH` levels: counted only where its text has brackets enough for that."""
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogatepass")
-    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
-        return False
     brackets = text.translate(None, _NOT_BRACKETS)
+    if len(brackets) <= 2 * MAX_DEPTH:
+        return False
     for _ in range(MAX_DEPTH // 2):  # a round may peel two levels
         rest = brackets.replace(b"[]", b"").replace(b"{}", b"")
         if not rest:
