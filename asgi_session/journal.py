@@ -286,17 +286,20 @@ class Journal(dict[str, Any]):
             if value.__class__ not in SCALARS and key not in self._before:
                 self._before[key] = image(value)
 
-    def _admit(self, key: str) -> None:
-        """Note a key that is not noted yet and is to be written; whatever is wrong with it shows here."""
-        if not isinstance(key, str):
-            raise TypeError("session keys are str")
-        if key == COOKIE:
-            raise ValueError("the session key 'cookie' is reserved")
-        if self._asked:
-            self._refuse_if_destroyed()
-        self.accessed = True
-        value = dict.get(self, key, ABSENT)
-        self._before[key] = value if value.__class__ in SCALARS else image(value)
+    def _admit(self, keys: Iterable[str]) -> None:
+        """Note keys that are to be written; whatever is wrong with one shows here."""
+        before = self._before
+        for key in keys:
+            if key not in before:
+                if not isinstance(key, str):
+                    raise TypeError("session keys are str")
+                if key == COOKIE:
+                    raise ValueError("the session key 'cookie' is reserved")
+                if self._asked:
+                    self._refuse_if_destroyed()
+                self.accessed = True
+                value = dict.get(self, key, ABSENT)
+                before[key] = value if value.__class__ in SCALARS else image(value)
 
     def _note(self, key: str) -> None:
         """Keep what a key is before it changes."""

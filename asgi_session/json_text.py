@@ -82,9 +82,10 @@ def dump_members(data: dict[str, Any], suspects: Collection[str]) -> bytes:
         encoded = _fast_encode(data)
         if not doubtful:
             return encoded
-        # Each member that is None accounts for a null. Others may have been a NaN.
-        nulls = encoded.count(b"null") - list(dict.values(data)).count(None)
-        faithful = is_plain(doubtful) and (nulls <= 0 or _is_finite(doubtful))
+        faithful = is_plain(doubtful)
+        nulls = encoded.count(b"null")
+        if nulls and nulls > list(dict.values(data)).count(None):  # others than the members that are None: NaN, say
+            faithful = faithful and _is_finite(doubtful)
     except _REFUSALS:  # large integers, lone surrogates, ...
         faithful = False
     if not faithful:

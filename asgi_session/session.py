@@ -109,8 +109,7 @@ class Session(Journal):
         if not is_number(value) or not is_number(by):
             raise TypeError("only numbers can be incremented, and only by numbers")
         adds = key in self._increments or key not in self._before
-        if key not in self._before:
-            self._admit(key)
+        self._admit((key,))
         dict.__setitem__(self, key, value + by)
         if adds:
             self._increments[key] = self._increments.get(key, 0) + by
@@ -207,7 +206,7 @@ class Session(Journal):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in self._before:
-            self._admit(key)
+            self._admit((key,))
         dict.__setitem__(self, key, value)
         if self._increments:
             self._increments.pop(key, None)
@@ -242,10 +241,9 @@ class Session(Journal):
     def update(self, *args: Any, **kwargs: Any) -> None:
         self.accessed = True
         new = dict(*args, **kwargs)
-        for key in new:
-            if key not in self._before:
-                self._admit(key)
-            if self._increments:
+        self._admit(new)
+        if self._increments:
+            for key in new:
                 self._increments.pop(key, None)
         dict.update(self, new)
 
