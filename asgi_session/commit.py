@@ -72,7 +72,8 @@ class Commit:
         assert standing.session is not None
         self._standing = standing
         self._session = standing.session
-        self._store = standing.settings.calls_within(hold)
+        settings = standing.settings
+        self._store = settings.calls if hold is None else settings.calls_within(hold)
         self._hold = hold
         self._saving = saving
 

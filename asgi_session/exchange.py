@@ -235,7 +235,7 @@ class Exchange(Standing):
         if session._asked & DESTROYED:
             raise StoreError("the session could not be loaded, so it can't be destroyed")
         if session._is_dirty():
-            session._start_over({})
+            session._drop_notes()
             logger.warning("Changes to a session were dropped: the store failed when it was to be loaded.")
 
     def _lock(self) -> asyncio.Lock:

@@ -167,8 +167,8 @@ class Journal(dict[str, Any]):
         for key, before in self._before.items():
             value = dict.get(self, key, ABSENT)
             now = value if value.__class__ in SCALARS else image(value)
-            if before is ABSENT:
-                if now is not ABSENT:
+            if before is ABSENT or (before.__class__ is now.__class__ and now is value):
+                if now != before:
                     changes[key] = now
             elif not same(before, now) or (now is not value and not shows_json(now, value)):
                 changes[key] = now
@@ -183,13 +183,19 @@ class Journal(dict[str, Any]):
             changes: as `_changes` told just now.
         """
         noted = self._before
-        draft = noted, self._increments, self._flash_log, self._asked, self._age_assigned()
+        age_assigned = self._cookie is not None and self._cookie.assigned
+        draft = noted, self._increments, self._flash_log, self._asked, age_assigned
         images: dict[str, object] = {}
         for key in noted:
             now = changes[key] if key in changes else noted[key]
             if now.__class__ is tuple:
                 images[key] = now
-        self._start_over(images)
+        self._before = images
+        self._increments = {}
+        self._flash_log = {}
+        self._asked &= ~_ONCE
+        if age_assigned:
+            self._current_cookie().assigned = False
         return draft
 
     def _undo_commit(self, draft: Draft) -> None:
@@ -261,15 +267,11 @@ class Journal(dict[str, Any]):
 
     def _forget(self) -> None:
         dict.clear(self)
-        self._start_over({})
+        self._drop_notes()
 
-    def _start_over(self, images: dict[str, object]) -> None:
-        self._before = images
-        self._increments = {}
-        self._flash_log = {}
-        self._asked &= ~_ONCE
-        if self._cookie is not None:
-            self._cookie.assigned = False
+    def _drop_notes(self) -> None:
+        self._before = {}
+        self._begin_commit({})
 
     def _request(self) -> Owner:
         if self._owner is None:

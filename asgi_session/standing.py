@@ -21,6 +21,8 @@ from asgi_session.settings import Settings, logger
 from asgi_session.signing import Presented
 from asgi_session.stores.base import Record
 
+_ENCRYPTED = ("https", "wss")
+
 
 class Standing:
     """The session of one request, and what is known to be stored of it."""
@@ -170,7 +172,8 @@ class Standing:
     def attributes(self) -> Attributes:
         """The cookie's attributes as they come out on this connection."""
         if self._https is None:
-            self._https = self._is_https()
+            scope = self.scope
+            self._https = scope.get("scheme") in _ENCRYPTED or (self.settings.proxy and self._came_by_https())
         session = self.session
         template = self.template if session is None or session._cookie is None else session._cookie.template
         return template.on_https if self._https else template.on_http
@@ -179,16 +182,12 @@ class Standing:
         """Whether the connection may carry the cookie: a Secure one must not go over plain http."""
         return attributes.can_be_sent and (not self.settings.must_be_secure or self._https is True)
 
-    def _is_https(self) -> bool:
-        """Whether the client's connection is encrypted, as far as the server or a trusted proxy says."""
-        scope = self.scope
-        if scope.get("scheme") in ("https", "wss"):
-            return True
-        if self.settings.proxy:
-            for name, value in scope["headers"]:
-                if name == b"x-forwarded-proto":
-                    first: bytes = value.split(b",")[0].strip().lower()
-                    return first in (b"https", b"wss")
+    def _came_by_https(self) -> bool:
+        """Whether the client's connection is encrypted, as a trusted proxy says."""
+        for name, value in self.scope["headers"]:
+            if name == b"x-forwarded-proto":
+                first: bytes = value.split(b",")[0].strip().lower()
+                return first in (b"https", b"wss")
         return False
 
 

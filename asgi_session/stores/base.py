@@ -77,11 +77,13 @@ class Utf8Record(Record):
         text: the payload, where that is at hand, too; None: it is made of the bytes if somebody asks for it.
     """
 
-    __slots__ = ()
+    __slots__ = ("utf8",)
+
+    utf8: bytes
 
     def __init__(self, utf8: bytes, expires: float | None, text: str | None = None) -> None:
         self._text = text
-        self._utf8 = utf8
+        self.utf8 = utf8
         self.expires = expires
 
 

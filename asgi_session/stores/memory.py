@@ -37,7 +37,7 @@ class _Held(Utf8Record):
 
     def __init__(self, utf8: bytes, expires: float, held: bytes) -> None:
         self._text = None
-        self._utf8 = utf8
+        self.utf8 = utf8
         self.expires = expires
         self.held = held
 
