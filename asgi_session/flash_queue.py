@@ -35,16 +35,17 @@ def queue_of(value: object) -> Queue:
     return {category: messages for category, messages in value.items() if isinstance(messages, list) and messages}
 
 
-def without(value: object, category: str | None) -> dict[str, Any] | None:
-    """A `flash` value after a drain of one category or (None) of all; None where nothing is left to keep."""
-    if not isinstance(value, dict):
-        return None
-    kept = {
-        name: messages
-        for name, messages in value.items()
-        if not (isinstance(messages, list) and (not messages or category in (None, name)))
-    }
-    return kept or None
+def drain(value: object, category: str | None) -> tuple[Queue, dict[str, Any] | None]:
+    """One category or (None) all of a `flash` value, and the value that is left; None where nothing is to be kept."""
+    drained: Queue = {}
+    kept: dict[str, Any] = {}
+    if isinstance(value, dict):
+        for name, messages in value.items():
+            if not isinstance(messages, list) or (messages and category is not None and category != name):
+                kept[name] = messages
+            elif messages:
+                drained[name] = messages
+    return drained, kept or None
 
 
 def merge(base: object, ours: object, theirs: object, log: Log | None) -> dict[str, Any] | None:
@@ -99,7 +100,7 @@ def _apply(value: object, log: Log) -> dict[str, Any] | None:
             if message in messages:
                 messages.remove(message)
         messages.extend(change.added)
-    foreign = without(value, None) or {}
+    foreign = drain(value, None)[1] or {}
     return {**foreign, **{category: messages for category, messages in queues.items() if messages}} or None
 
 

@@ -83,8 +83,7 @@ class Journal(dict[str, Any]):
         return dict.get(self, FLASH)
 
     def _flash_drain(self, category: str | None) -> Queue:
-        value = self._flash()
-        drained = {name: messages for name, messages in flash_queue.queue_of(value).items() if category in (None, name)}
+        drained, rest = flash_queue.drain(self._flash(), category)
         if drained:
             self._note(FLASH)
             for name, messages in drained.items():
@@ -92,7 +91,7 @@ class Journal(dict[str, Any]):
                 own = len(change.added)
                 change.taken += messages[: len(messages) - own]
                 change.added = []
-            self._put_flash(flash_queue.without(value, category))
+            self._put_flash(rest)
         return drained
 
     def _flash_add(self, category: str, messages: list[Any]) -> int:
