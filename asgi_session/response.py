@@ -40,7 +40,10 @@ class Response(Exchange):
             if status >= 500 or kind == "websocket.close" or (status >= 200 and self.may_have_work()):
                 return self._start(message)
             if status >= 200:
-                message = self._started(message)
+                self.headers_gone = True
+                self._accepted = kind == "websocket.accept"
+                if self.session is not None and self.session.accessed:
+                    message = with_session_headers(message, None, vary=True)
         return self._send(message)
 
     async def _start(self, message: Message) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_session.flash_queue import Drain, Log, claim, merge, queue_of, restored, without
+from asgi_session.flash_queue import Drain, Log, claim, drain, merge, queue_of, restored
 
 
 def log_of(**changes: tuple[list[Any], list[Any]]) -> Log:
@@ -39,18 +39,20 @@ def test_only_lists_in_a_dict_are_queues(value: object, queue: dict[str, list[An
 
 
 @pytest.mark.parametrize(
-    ("value", "category", "left"),
+    ("value", "category", "drained", "left"),
     [
-        ({"info": ["a"], "error": ["x"]}, "info", {"error": ["x"]}),
-        ({"info": ["a"], "error": ["x"]}, None, None),
-        ({"info": ["a"]}, "info", None),
-        ({"info": ["a"]}, "error", {"info": ["a"]}),
-        ({"info": ["a"], "foreign": 5}, None, {"foreign": 5}),
-        ("text", None, None),
+        ({"info": ["a"], "error": ["x"]}, "info", {"info": ["a"]}, {"error": ["x"]}),
+        ({"info": ["a"], "error": ["x"]}, None, {"info": ["a"], "error": ["x"]}, None),
+        ({"info": ["a"]}, "info", {"info": ["a"]}, None),
+        ({"info": ["a"]}, "error", {}, {"info": ["a"]}),
+        ({"info": ["a"], "empty": []}, "info", {"info": ["a"]}, None),
+        ({"info": ["a"], "foreign": 5}, None, {"info": ["a"]}, {"foreign": 5}),
+        ({"foreign": 5}, "foreign", {}, {"foreign": 5}),
+        ("text", None, {}, None),
     ],
 )
-def test_what_a_drain_leaves(value: object, category: str | None, left: object) -> None:
-    assert without(value, category) == left
+def test_what_a_drain_takes_and_leaves(value: object, category: str | None, drained: object, left: object) -> None:
+    assert drain(value, category) == (drained, left)
 
 
 MERGES: dict[str, tuple[Any, Any, Any, Any]] = {
