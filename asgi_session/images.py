@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from asgi_session.json_text import Unserializable, dumps, is_plain, loads
+from asgi_session.json_text import REFUSALS, Unserializable, dumps, is_plain, loads
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -38,8 +38,21 @@ def image(value: object) -> object:
         return value
     try:
         return (_encode(value),)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+    except REFUSALS:
         return _exact_image(value)
+
+
+def shows(before: object, value: object) -> bool:
+    """Whether an image is that of this value. Equal values may have other images: see `same`."""
+    if value.__class__ in SCALARS:
+        return before.__class__ is value.__class__ and before == value
+    if before.__class__ is not tuple:
+        return False
+    encoded: object = before[0]
+    try:
+        return encoded == _encode(value)
+    except REFUSALS:
+        return before == _exact_image(value)
 
 
 def _exact_image(value: object) -> object:

@@ -18,7 +18,7 @@ from asgi_session.cookie import Cookie
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.exceptions import SessionDestroyed, SessionError
 from asgi_session.flash_queue import FLASH, Drain, Log, Queue
-from asgi_session.images import ABSENT, SCALARS, adopt, image, same, shows_json, value_of
+from asgi_session.images import ABSENT, SCALARS, adopt, image, same, shows, shows_json, value_of
 from asgi_session.payload import COOKIE
 from asgi_session.session_cookie import SessionCookie
 
@@ -150,9 +150,7 @@ class Journal(dict[str, Any]):
         if self._asked or (self._cookie is not None and self._cookie.assigned):
             return True
         for key, before in self._before.items():
-            value = dict.get(self, key, ABSENT)
-            now = value if value.__class__ in SCALARS else image(value)
-            if now.__class__ is not before.__class__ or now != before:
+            if not shows(before, dict.get(self, key, ABSENT)):
                 return bool(self._changes())
         return bool(self._flash_log) and bool(self._changes())
 

@@ -26,7 +26,9 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _SURE = frozenset({str, int, bool, NoneType})  # types of which every value is JSON
 
-_REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What msgspec raises for a value that it can't encode."""
+
 _fast_encode = msgspec.json.Encoder().encode
 _fast_decode = msgspec.json.Decoder().decode
 _to_builtins = msgspec.to_builtins
@@ -50,16 +52,7 @@ def dump(value: object) -> bytes:
     Raises:
         Unserializable: for a set, a NaN, a reference to itself, more than `MAX_DEPTH` levels, ...
     """
-    try:
-        encoded = _fast_encode(value)
-        faithful = is_plain(value) and (b"null" not in encoded or _is_finite(value))
-    except _REFUSALS:
-        faithful = False
-    if not faithful:
-        encoded = _exactly(value)
-    if len(encoded) > _SHALLOW and _is_too_deep(value, encoded):
-        raise Unserializable("is nested too deeply")
-    return encoded
+    return _checked(value, value)
 
 
 def dump_members(data: dict[str, Any], suspects: Collection[str]) -> bytes:
@@ -75,22 +68,24 @@ def dump_members(data: dict[str, Any], suspects: Collection[str]) -> bytes:
         value = dict.get(data, key)
         if value.__class__ not in _SURE:
             doubtful[key] = value
-    if doubtful and len(suspects) < dict.__len__(data):
-        dump(doubtful)
-        doubtful = {}
+    if doubtful:
+        return _checked(data, doubtful)
     try:
-        encoded = _fast_encode(data)
-        if not doubtful:
-            return encoded
-        faithful = is_plain(doubtful)
-        nulls = encoded.count(b"null")
-        if nulls and nulls > list(dict.values(data)).count(None):  # others than the members that are None: NaN, say
-            faithful = faithful and _is_finite(doubtful)
-    except _REFUSALS:  # large integers, lone surrogates, ...
+        return _fast_encode(data)
+    except REFUSALS:  # lone surrogates
+        return _exactly(data)
+
+
+def _checked(value: object, doubtful: object) -> bytes:
+    """The text of a value, of which only the part `doubtful` may be anything but JSON."""
+    try:
+        encoded = _fast_encode(value)
+        faithful = is_plain(doubtful) and (_nulls_are_none(value, encoded) or _is_finite(doubtful))
+    except REFUSALS:
         faithful = False
     if not faithful:
-        encoded = _exactly(data)
-    if len(encoded) > _SHALLOW and _is_too_deep(data, encoded):
+        encoded = _exactly(value)
+    if len(encoded) > _SHALLOW and _is_too_deep(doubtful, encoded):
         raise Unserializable("is nested too deeply")
     return encoded
 
@@ -99,11 +94,17 @@ def is_plain(value: object) -> bool:
     """Whether a value is made of what JSON has: no sets, no dates, no keys that are not str. Numbers may be NaN.
 
     Raises:
-        TypeError, ValueError, RecursionError: it is made of something else altogether.
+        TypeError, ValueError, OverflowError, RecursionError: it is made of something else altogether.
     """
     plain = _to_builtins(value, str_keys=True)
     # A subclass of dict is compared as the dict that it is, whatever it makes of its methods.
     return dict.__eq__(plain, value) is True if isinstance(value, dict) else bool(plain == value)
+
+
+def _nulls_are_none(value: object, encoded: bytes) -> bool:
+    """Whether each null in a value's text is one of its members that are None, so that none was a NaN."""
+    nulls = encoded.count(b"null")
+    return not nulls or (isinstance(value, dict) and nulls == list(dict.values(value)).count(None))
 
 
 def _is_finite(value: object) -> bool:

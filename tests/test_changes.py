@@ -24,6 +24,8 @@ START: dict[str, Any] = {
     "s": "text",
     "none": None,
     "ordered": {"b": 1, "a": 2},
+    "large": [2**70],
+    "half": ["\ud800"],
 }
 
 Change = Callable[[Any], Any]
@@ -57,13 +59,16 @@ CHANGES: dict[str, Change] = {
     "through a union from the right": lambda s: ({} | s)["list"].append(3),
     "another number": lambda s: s.__setitem__("n", 2),
     "a number for a truth value": lambda s: s.__setitem__("n", True),
+    "a large number in place": lambda s: s["large"].append(-(2**63) - 1),
+    "a large number for a small one": lambda s: s["list"].append(2**64),
+    "a lone surrogate in place": lambda s: s["half"].append("\udfff"),
     "a str for a number": lambda s: s.__setitem__("n", "1"),
     "False for None": lambda s: s.__setitem__("none", False),
     "a new key": lambda s: s.__setitem__("new", 1),
     "a new key with None": lambda s: s.__setitem__("new", None),
     "a key gone whose value was None": lambda s: s.__delitem__("none"),
     "a key popped": lambda s: s.pop("list"),
-    "an item popped": lambda s: s.popitem(),
+    "an item popped": lambda s: bool(s.popitem()),
     "another list": lambda s: s.__setitem__("list", [1, {"a": [2, 3]}]),
 }
 
@@ -77,6 +82,8 @@ NO_CHANGES: dict[str, Change] = {
     "nothing": lambda s: None,
     "read everything": lambda s: json.dumps(s),
     "read far down": lambda s: s["list"][1]["a"][0],
+    "read what MessagePack can't hold": lambda s: bool(s["large"] and s["half"]),
+    "an equal list of large numbers": lambda s: s.__setitem__("large", [2**70]),
     "read what is not there": lambda s: s.get("nothing"),
     "look for a key": lambda s: "n" in s,
     "an equal number": lambda s: s.__setitem__("n", 1),
@@ -162,7 +169,7 @@ async def test_an_object_put_in_by_reference_to_another_key_counts_for_both() ->
     assert await browser.read() == {"a": [1, 2], "b": [1, 2]}
 
 
-SCALARS = st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(["", "a"])
+SCALARS = st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(["", "a", "\ud800", 2**70])
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
+import enum
 import json
 import math
+import uuid
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_session.json_text import MAX_DEPTH, Unserializable, dumps, loads
+from asgi_session.json_text import MAX_DEPTH, Unserializable, dump_members, dumps, loads
 
 few = settings(max_examples=40, deadline=None)
 
@@ -27,6 +31,30 @@ WITHOUT_FRACTIONS = st.recursive(
     max_leaves=6,
 )
 """Of a fraction there may be several spellings."""
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+NOT_JSON = st.sampled_from(
+    [
+        *(math.nan, math.inf, -math.inf),
+        *(datetime.date(2026, 1, 2), datetime.datetime(2026, 1, 2), datetime.timedelta(1), uuid.UUID(int=1)),  # noqa: DTZ001
+        *(Decimal(1), b"x", bytearray(b"x"), {1}, frozenset({1}), Colour.RED, object(), 1j, range(2)),
+    ]
+)
+"""What JSON can't hold, most of which msgspec writes all the same."""
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "null", "NaN", "a"]) | st.floats() | NOT_JSON,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=2).map(tuple)
+        | st.dictionaries(st.sampled_from(["a", "null", 1, 1e16, None, datetime.date(2026, 1, 2)]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
 
 
 def nested(depth: int) -> Any:
@@ -117,6 +145,38 @@ def test_a_number_that_is_not_finite_is_refused(value: object) -> None:
 def test_a_type_that_json_lacks_is_refused(value: object) -> None:
     with pytest.raises(Unserializable):
         dumps(value)
+
+
+def is_json(value: object) -> bool:
+    """As the standard library has it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANYTHING)
+def test_exactly_that_is_refused_which_the_standard_library_refuses(value: object) -> None:
+    if is_json(value):
+        assert loads(dumps(value)) == json.loads(json.dumps(value))
+    else:
+        with pytest.raises(Unserializable):
+            dumps(value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from("abcd"), ANYTHING), st.dictionaries(st.sampled_from("cdef"), VALUES))
+def test_members_are_refused_likewise_whatever_stands_beside_them(
+    suspects: dict[str, object], others: dict[str, object]
+) -> None:
+    data = {**others, **suspects}
+    if is_json(suspects):
+        assert loads(dump_members(data, suspects)) == json.loads(json.dumps(data))
+    else:
+        with pytest.raises(Unserializable):
+            dump_members(data, suspects)
 
 
 def test_a_value_that_holds_itself_is_refused() -> None:

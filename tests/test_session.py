@@ -395,7 +395,22 @@ def test_a_nested_key_named_cookie_is_free() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 0, -1.5, "", "é会😀", [], {}, [[1], {"a": [None]}], 2**60, "\ud800", {"deep": {"er": [1]}}],
+    [
+        None,
+        True,
+        0,
+        -1.5,
+        "",
+        "é会😀",
+        [],
+        {},
+        [[1], {"a": [None]}],
+        2**60,
+        "\ud800",
+        {"deep": {"er": [1]}},
+        [2**70],
+        [None, -(2**63) - 1],
+    ],
     ids=ascii,
 )
 async def test_any_json_value_comes_back_with_the_next_request(value: object) -> None:

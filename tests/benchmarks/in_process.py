@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import Sequence
 from statistics import median
@@ -31,7 +32,8 @@ async def time_cells(
 
     Args:
         contenders: what to compare.
-        rounds: how often each is timed, in an order that shifts from round to round.
+        rounds: how often each is timed, in another order each time: what one leaves in memory and caches is not always
+            the same one's to find.
         batch: seconds that one timing should take.
         sizes: names out of `SIZES`.
         cells: names out of `CELLS`.
@@ -46,10 +48,10 @@ async def time_cells(
     samples: dict[tuple[str, str, str], list[float]] = {}
     gc.collect()
     gc.freeze()
-    for number in range(rounds):
+    order = random.Random(5)  # noqa: S311
+    for _ in range(rounds):
         for (size, name), group in prepared.items():
-            shift = number % len(group)
-            for contender, cell, turns in group[shift:] + group[:shift]:
+            for contender, cell, turns in order.sample(group, len(group)):
                 samples.setdefault((size, name, contender), []).append(await _time(cell, turns))
     gc.unfreeze()
     return {key: median(values) for key, values in samples.items()}
