@@ -215,7 +215,7 @@ class Commit:
         if self._age is not None or self._session._cookie is not None:
             self._begin_life()
         session, attributes = self._session, self._standing.attributes()
-        return Utf8Record(payload.write(session, self._age, self._expires, attributes, session._before), self._expires)
+        return Utf8Record(payload.write(session, self._age, self._expires, attributes, self._changes), self._expires)
 
     def _begin_life(self) -> None:
         """Let the full age begin now."""

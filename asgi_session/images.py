@@ -12,9 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from asgi_session.json_text import REFUSALS, Unserializable, dumps, is_plain, loads
+from asgi_session.json_text import REFUSALS, Unserializable, dumps, is_finite, is_plain, loads, pack
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -37,7 +36,7 @@ def image(value: object) -> object:
     if value.__class__ in SCALARS:
         return value
     try:
-        return (_encode(value),)
+        return (pack(value),)
     except REFUSALS:
         return _exact_image(value)
 
@@ -50,7 +49,7 @@ def shows(before: object, value: object) -> bool:
         return False
     encoded: object = before[0]
     try:
-        return encoded == _encode(value)
+        return encoded == pack(value)
     except REFUSALS:
         return before == _exact_image(value)
 
@@ -63,9 +62,20 @@ def _exact_image(value: object) -> object:
         return _NEVER_THE_SAME
 
 
+def is_json(now: object, value: object) -> bool:
+    """Whether the value behind an image is JSON that msgspec writes as the standard library does.
+
+    An image alone does not tell: MessagePack has a set look like a list, and a date like its text.
+    """
+    if now.__class__ is tuple:
+        encoded: Any = now[0]
+        return encoded.__class__ is bytes and is_plain(value) and is_finite(encoded)
+    return now.__class__ is not float or math.isfinite(now)
+
+
 def shows_json(now: object, value: object) -> bool:
-    """Whether the value behind an image is JSON: MessagePack has a set look like a list, and a date like its text."""
-    if not isinstance(now, tuple) or isinstance(now[0], str) or is_plain(value):
+    """Whether the value behind the image of a container is JSON at all."""
+    if is_json(now, value):
         return True
     try:
         dumps(value)

@@ -2,8 +2,8 @@
 
 msgspec does the work, for its speed, and the standard library has the last word. msgspec also writes what JSON can't
 hold (a set as a list, NaN as null), so its text is taken only if the value equals what msgspec makes of it in Python's
-own types, and no null was a NaN; and what it can't read (a lone surrogate, a number beyond a float) is read by the
-standard library.
+own types and holds no NaN; and what it can't read (a lone surrogate, a number beyond a float) is read by the standard
+library.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection
-from types import NoneType
 from typing import Any, NoReturn
 
 import msgspec
@@ -24,15 +22,13 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHALLOW = 2 * MAX_DEPTH  # characters of text that can't hold more levels
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
-_SURE = frozenset({str, int, bool, NoneType})  # types of which every value is JSON
-
 REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 """What msgspec raises for a value that it can't encode."""
 
 _fast_encode = msgspec.json.Encoder().encode
 _fast_decode = msgspec.json.Decoder().decode
 _to_builtins = msgspec.to_builtins
-_pack = msgspec.msgpack.Encoder().encode
+pack = msgspec.msgpack.Encoder().encode
 _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # how such a float begins in MessagePack
 _exact_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -52,64 +48,50 @@ def dump(value: object) -> bytes:
     Raises:
         Unserializable: for a set, a NaN, a reference to itself, more than `MAX_DEPTH` levels, ...
     """
-    return _checked(value, value)
-
-
-def dump_members(data: dict[str, Any], suspects: Collection[str]) -> bytes:
-    """The text of an object of which only the members `suspects` may be anything but JSON.
-
-    Looks at `data` as a dict, whatever a subclass may make of its methods.
-
-    Raises:
-        Unserializable: as `dump`.
-    """
-    doubtful = {}
-    for key in suspects:
-        value = dict.get(data, key)
-        if value.__class__ not in _SURE:
-            doubtful[key] = value
-    if doubtful:
-        return _checked(data, doubtful)
-    try:
-        return _fast_encode(data)
-    except REFUSALS:  # lone surrogates
-        return _exactly(data)
-
-
-def _checked(value: object, doubtful: object) -> bytes:
-    """The text of a value, of which only the part `doubtful` may be anything but JSON."""
     try:
         encoded = _fast_encode(value)
-        faithful = is_plain(doubtful) and (_nulls_are_none(value, encoded) or _is_finite(doubtful))
+        faithful = is_plain(value) and is_finite(pack(value))
     except REFUSALS:
         faithful = False
     if not faithful:
         encoded = _exactly(value)
-    if len(encoded) > _SHALLOW and _is_too_deep(doubtful, encoded):
-        raise Unserializable("is nested too deeply")
+    _check_depth(value, encoded)
+    return encoded
+
+
+def dump_plain(value: dict[str, Any], *, check_depth: bool) -> bytes:
+    """The same for a value that is known to be plain and finite.
+
+    Raises:
+        Unserializable: more than `MAX_DEPTH` levels, if they are to be counted.
+    """
+    try:
+        encoded = _fast_encode(value)
+    except REFUSALS:  # a lone surrogate, ...
+        encoded = _exactly(value)
+    if check_depth:
+        _check_depth(value, encoded)
     return encoded
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is made of what JSON has: no sets, no dates, no keys that are not str. Numbers may be NaN.
-
-    Raises:
-        TypeError, ValueError, OverflowError, RecursionError: it is made of something else altogether.
-    """
-    plain = _to_builtins(value, str_keys=True)
-    # A subclass of dict is compared as the dict that it is, whatever it makes of its methods.
-    return dict.__eq__(plain, value) is True if isinstance(value, dict) else bool(plain == value)
-
-
-def _nulls_are_none(value: object, encoded: bytes) -> bool:
-    """Whether each null in a value's text is one of its members that are None, so that none was a NaN."""
-    nulls = encoded.count(b"null")
-    return not nulls or (isinstance(value, dict) and nulls == list(dict.values(value)).count(None))
+    """Whether a value is made of what JSON has: no sets, no dates, no keys that are not str. Numbers may be NaN."""
+    try:
+        plain = _to_builtins(value, str_keys=True)
+        # A subclass of dict is compared as the dict that it is, whatever it makes of its methods.
+        return dict.__eq__(plain, value) is True if isinstance(value, dict) else bool(plain == value)
+    except REFUSALS:
+        return False
 
 
-def _is_finite(value: object) -> bool:
-    """Whether no number in a value is infinite or NaN; in doubt not."""
-    return _NOT_FINITE.search(_pack(value)) is None
+def is_finite(packed: bytes) -> bool:
+    """Whether no number in a value is infinite or NaN, told from its MessagePack; in doubt not."""
+    return _NOT_FINITE.search(packed) is None
+
+
+def _check_depth(value: object, encoded: bytes) -> None:
+    if len(encoded) > _SHALLOW and _is_too_deep(value, encoded):
+        raise Unserializable("is nested too deeply")
 
 
 def _exactly(value: object) -> bytes:

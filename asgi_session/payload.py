@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.exceptions import SessionSerializationError
-from asgi_session.json_text import Unserializable, dump, dump_members, loads
+from asgi_session.images import is_json
+from asgi_session.json_text import Unserializable, dump, dump_plain, loads
 
 COOKIE = "cookie"
 """The one session key that is not the application's."""
@@ -34,7 +35,7 @@ def write(
     age: float | None,
     expires: float | None,
     attributes: Attributes,
-    suspects: Collection[str] | None = None,
+    changes: Mapping[str, object] | None = None,
 ) -> bytes:
     """Put a payload together.
 
@@ -43,13 +44,14 @@ def write(
         age: seconds of the full age; None for a browser session.
         expires: Unix time at which it ends; None likewise.
         attributes: the cookie's other settings, stored for Express's sake.
-        suspects: keys whose values may not be JSON, since they did not come from a payload; None: all.
+        changes: the keys whose values may not be JSON, since they did not come from a payload, and the images of what
+            they are now; None: all.
 
     Raises:
         SessionSerializationError: a value that JSON can't hold; names its key.
     """
     try:
-        members = dump_members(data, data if suspects is None else suspects)
+        members = dump(data) if changes is None else _members(data, changes)
     except Unserializable:
         raise _with_key(data) from None
     if age is None or expires is None:
@@ -58,6 +60,15 @@ def write(
         front, back = attributes.stored_front, attributes.stored_back
         cookie = b'{"originalMaxAge":%d%b,"expires":"%b"%b}' % (round(age * 1000), front, _iso(expires), back)
     return b"".join((_FRONT, cookie, b"," if dict.__len__(data) else b"", members[1:]))
+
+
+def _members(data: dict[str, Any], changes: Mapping[str, object]) -> bytes:
+    nested = False
+    for key, now in changes.items():
+        if not is_json(now, dict.get(data, key)):
+            return dump(data)
+        nested = nested or now.__class__ is tuple
+    return dump_plain(data, check_depth=nested)
 
 
 def _with_key(data: dict[str, Any]) -> SessionSerializationError:

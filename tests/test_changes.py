@@ -158,6 +158,20 @@ async def test_an_object_written_before_a_save_may_be_changed_afterwards() -> No
     assert await browser.read() == {"cart": [1, 2]}
 
 
+async def test_nested_keys_that_are_no_str_are_no_change_after_a_save() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+
+    async def handler(request: Request) -> None:
+        request.session["odd"] = {None: 1, True: 2, 3: [4], 1.5: "x"}
+        await request.session.save()  # type: ignore[attr-defined]
+        assert request.session["odd"][3] == [4]
+
+    await browser.visit(handler)
+    assert store.calls == ["create"]
+    assert await browser.read() == {"odd": {"null": 1, "true": 2, "3": [4], "1.5": "x"}}
+
+
 async def test_an_object_put_in_by_reference_to_another_key_counts_for_both() -> None:
     def handler(request: Request) -> None:
         request.session["b"] = request.session["a"]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_session.json_text import MAX_DEPTH, Unserializable, dump_members, dumps, loads
+from asgi_session.json_text import MAX_DEPTH, Unserializable, dumps, loads
 
 few = settings(max_examples=40, deadline=None)
 
@@ -164,19 +164,6 @@ def test_exactly_that_is_refused_which_the_standard_library_refuses(value: objec
     else:
         with pytest.raises(Unserializable):
             dumps(value)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.dictionaries(st.sampled_from("abcd"), ANYTHING), st.dictionaries(st.sampled_from("cdef"), VALUES))
-def test_members_are_refused_likewise_whatever_stands_beside_them(
-    suspects: dict[str, object], others: dict[str, object]
-) -> None:
-    data = {**others, **suspects}
-    if is_json(suspects):
-        assert loads(dump_members(data, suspects)) == json.loads(json.dumps(data))
-    else:
-        with pytest.raises(Unserializable):
-            dump_members(data, suspects)
 
 
 def test_a_value_that_holds_itself_is_refused() -> None:

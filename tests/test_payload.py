@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_session import Cookie, SessionSerializationError
 from asgi_session.cookie import MAX_AGE, Attributes
+from asgi_session.images import image
 from asgi_session.payload import read, rewrite, stored_age, write
 
-from .test_json_text import VALUES, WITHOUT_FRACTIONS, few, nested
+from .test_json_text import ANYTHING, VALUES, WITHOUT_FRACTIONS, few, is_json, nested
 
 NOON = 1893553445.678  # 2030-01-02T03:04:05.678Z
 PLAIN: Attributes = Cookie().on_http
@@ -97,6 +98,32 @@ def test_a_key_with_a_lone_surrogate_is_escaped() -> None:
 def test_a_value_that_json_can_not_hold_is_refused_with_its_key_and_without_itself(value: object) -> None:
     with pytest.raises(SessionSerializationError, match="'bad'"):
         write({"good": 1, "bad": value}, None, None, PLAIN)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from("abcd"), ANYTHING), st.dictionaries(st.sampled_from("cdef"), VALUES))
+def test_changes_are_refused_likewise_whatever_stands_beside_them(
+    changed: dict[str, Any], stored: dict[str, Any]
+) -> None:
+    data = {**stored, **changed}
+    changes = {key: image(value) for key, value in changed.items()}
+    if is_json(changed):
+        written = json.loads(write(data, None, None, PLAIN, changes))
+        assert {**written, "cookie": 0} == {**json.loads(json.dumps(data)), "cookie": 0}
+    else:
+        with pytest.raises(SessionSerializationError):
+            write(data, None, None, PLAIN, changes)
+
+
+@pytest.mark.parametrize("depth", [255, 256, 300, 100_000])
+def test_the_depth_of_changes_counts_likewise(depth: int) -> None:
+    data = {"good": 1, "bad": nested(depth)}
+    changes = {"bad": image(data["bad"])}
+    if depth == 255:
+        assert json.loads(write(data, None, None, PLAIN, changes))["bad"] == nested(depth)
+    else:
+        with pytest.raises(SessionSerializationError, match="'bad'"):
+            write(data, None, None, PLAIN, changes)
 
 
 @pytest.mark.parametrize("depth", [250, 255])
