@@ -10,7 +10,7 @@ Two rules make changes visible without a flag and without comparing everything:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from asgi_session import flash_queue
@@ -179,12 +179,11 @@ class Journal(dict[str, Any]):
         Args:
             changes: as `_changes` told just now.
         """
-        noted = self._before
         age_assigned = self._cookie is not None and self._cookie.assigned
-        draft = noted, self._increments, self._flash_log, self._asked, age_assigned
+        draft = self._before, self._increments, self._flash_log, self._asked, age_assigned
         images: dict[str, object] = {}
-        for key in noted:
-            now = changes[key] if key in changes else noted[key]
+        for key, before in self._before.items():
+            now = changes.get(key, before)
             if now.__class__ is tuple:
                 images[key] = now
         self._before = images
@@ -285,8 +284,11 @@ class Journal(dict[str, Any]):
             if value.__class__ not in SCALARS and key not in self._before:
                 self._before[key] = image(value)
 
-    def _admit(self, keys: Iterable[str]) -> None:
+    def _admit(self, keys: Collection[str]) -> None:
         """Note keys that are to be written; whatever is wrong with one shows here."""
+        if self._asked and keys:
+            self._refuse_if_destroyed()
+        self.accessed = True
         before = self._before
         for key in keys:
             if key not in before:
@@ -294,9 +296,6 @@ class Journal(dict[str, Any]):
                     raise TypeError("session keys are str")
                 if key == COOKIE:
                     raise ValueError("the session key 'cookie' is reserved")
-                if self._asked:
-                    self._refuse_if_destroyed()
-                self.accessed = True
                 value = dict.get(self, key, ABSENT)
                 before[key] = value if value.__class__ in SCALARS else image(value)
 

@@ -85,7 +85,7 @@ class MemoryStore(Store):
 
     @never_suspends
     async def get(self, sid: str) -> Record | None:
-        # Most requests go through here and `replace`, so `_find` and `_text` are written out.
+        # Most requests go through here, `create` and `replace`, so `_find` and `_text` are written out.
         now = time.time()
         if now >= self._next_time:
             self._sweep(now)
@@ -101,7 +101,9 @@ class MemoryStore(Store):
     @never_suspends
     async def create(self, sid: str, record: Record) -> bool:
         now = time.time()
-        if self._find(sid, now) is not None:
+        if now >= self._next_time:
+            self._sweep(now)
+        if sid in self._records:
             return False
         expires = now + self.ttl if record.expires is None else record.expires
         if not expires > now:
