@@ -155,14 +155,15 @@ class Exchange(Standing):
         session = self.session
         if session is None:
             return False
-        if session.accessed and ((values and session._before) or session._asked or session._cookie is not None):
+        if session.accessed and (
+            (values and session._before) or session._asked or session._cookie is not None or self._claims is not None
+        ):
             return True
         return (
             self._state.get("session") is not session
             or self.settings.decides_always
             or (self.known != 0 and self._is_to_be_kept_alive())
             or self.owed != "nothing"
-            or self._claims is not None
         )
 
     def _is_to_be_kept_alive(self) -> bool:
@@ -181,14 +182,9 @@ class Exchange(Standing):
             or (self._state.get("session") is not session and self._inner is None)
         )
 
-    def end(self) -> None:
-        """The request is over: let go of everything that leads back here, so that no garbage waits for a collector."""
-        if self.session is not None:
-            self.session._owner = None
-        if self.outer is None:
-            del self.scope[IN_CHARGE]
-            return
-        outer, self.outer = self.outer, None
+    def step_back(self, outer: Exchange) -> None:
+        """Let the one around this one be the innermost again."""
+        self.outer = None
         outer._inner = None
         self.scope[IN_CHARGE] = outer
         if outer.session is not None:

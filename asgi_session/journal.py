@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from asgi_session import flash_queue
@@ -35,7 +36,9 @@ class Owner(Protocol):
     async def claim(self, category: str | None) -> Queue: ...
 
 
-Draft = tuple[dict[str, object], dict[str, float], Log, int, bool]
+_NO_INCREMENTS: Mapping[str, float] = MappingProxyType({})
+
+Draft = tuple[dict[str, object], Mapping[str, float], Log, int, bool]
 """What was noted when a commit began, which goes back into the session if the commit fails: before-images, increments,
 flash log, what was asked for, and whether the age was assigned."""
 
@@ -71,7 +74,7 @@ class Journal(dict[str, Any]):
         self._cookie: SessionCookie | None = None
         self._is_new = sid is None
         self._before: dict[str, object] = {}
-        self._increments: dict[str, float] = {}
+        self._increments = _NO_INCREMENTS
         self._flash_log: Log = {}
         self._asked = 0
         self.accessed = False
@@ -187,7 +190,7 @@ class Journal(dict[str, Any]):
             if now.__class__ is tuple:
                 images[key] = now
         self._before = images
-        self._increments = {}
+        self._increments = _NO_INCREMENTS
         self._flash_log = {}
         self._asked &= ~_ONCE
         if age_assigned:
@@ -199,7 +202,7 @@ class Journal(dict[str, Any]):
         before, increments, flash_log, asked, age_assigned = draft
         for key, added in increments.items():
             if key in self._increments or key not in self._before:  # else it was assigned since
-                self._increments[key] = self._increments.get(key, 0) + added
+                self._count(key, added)
         self._before = {**self._before, **before}
         if not self._flash_log:
             self._flash_log = flash_log
@@ -239,10 +242,12 @@ class Journal(dict[str, Any]):
 
     def _rebase_on_own(self, theirs: dict[str, Any]) -> None:
         """What is stored turns out to be this request's own earlier write: only what was done since is a change."""
+        increments = {}
         for key in self._increments:
             mine: Any = dict.get(self, key)
             stored: Any = theirs.get(key)
-            self._increments[key] = mine - stored if is_number(mine) and is_number(stored) else 0
+            increments[key] = mine - stored if is_number(mine) and is_number(stored) else 0
+        self._increments = increments
         self._before = {key: image(theirs.get(key, ABSENT)) for key in self._before}
         self._flash_log = {}
 
@@ -298,6 +303,15 @@ class Journal(dict[str, Any]):
                     raise ValueError("the session key 'cookie' is reserved")
                 value = dict.get(self, key, ABSENT)
                 before[key] = value if value.__class__ in SCALARS else image(value)
+
+    def _count(self, key: str, added: float) -> None:
+        """Note what was added to a number."""
+        self._increments = {**self._increments, key: self._increments.get(key, 0) + added}
+
+    def _discount(self, key: str) -> None:
+        """A key was assigned or is gone, so what was added to it before does not matter."""
+        if key in self._increments:
+            self._increments = {other: added for other, added in self._increments.items() if other != key}
 
     def _note(self, key: str) -> None:
         """Keep what a key is before it changes."""

@@ -116,7 +116,12 @@ class SessionMiddleware:
             if response.has_changes():
                 await response.commit_late()
         finally:
-            response.end()
+            if response.session is not None:  # else garbage would wait for a collector
+                response.session._owner = None
+            if outer is None:
+                del scope[IN_CHARGE]
+            else:
+                response.step_back(outer)
 
 
 async def load_session(connection: HTTPConnection) -> Session:

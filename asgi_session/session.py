@@ -112,7 +112,7 @@ class Session(Journal):
         self._admit((key,))
         dict.__setitem__(self, key, value + by)
         if adds:
-            self._increments[key] = self._increments.get(key, 0) + by
+            self._count(key, by)
         return value + by
 
     async def save(self) -> None:
@@ -209,23 +209,23 @@ class Session(Journal):
             self._admit((key,))
         dict.__setitem__(self, key, value)
         if self._increments:
-            self._increments.pop(key, None)
+            self._discount(key)
 
     def __delitem__(self, key: str) -> None:
         self._note(key)
         dict.__delitem__(self, key)
-        self._increments.pop(key, None)
+        self._discount(key)
 
     def clear(self) -> None:
         self.accessed = True
         for key in dict.__iter__(self):
             self._note(key)
+            self._discount(key)
         dict.clear(self)
-        self._increments = {}
 
     def pop(self, key: str, *default: Any) -> Any:
         self._note(key)
-        self._increments.pop(key, None)
+        self._discount(key)
         return dict.pop(self, key, *default)
 
     def popitem(self) -> tuple[str, Any]:
@@ -244,7 +244,7 @@ class Session(Journal):
         self._admit(new)
         if self._increments:
             for key in new:
-                self._increments.pop(key, None)
+                self._discount(key)
         dict.update(self, new)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override]
