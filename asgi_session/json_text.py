@@ -28,9 +28,12 @@ REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.Msgspe
 _fast_encode = msgspec.json.Encoder().encode
 _fast_decode = msgspec.json.Decoder().decode
 _to_builtins = msgspec.to_builtins
-pack = msgspec.msgpack.Encoder().encode
-_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # how such a float begins in MessagePack
 _exact_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+pack = msgspec.msgpack.Encoder().encode
+"""MessagePack: faster to make than JSON, and NaN can be told from null in it. Raises some of `REFUSALS`."""
+
+_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # how such a float begins in MessagePack
 
 
 class Unserializable(ValueError):

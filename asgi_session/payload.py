@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
@@ -15,6 +16,7 @@ from asgi_session.json_text import Unserializable, dump, dump_plain, loads
 COOKIE = "cookie"
 """The one session key that is not the application's."""
 
+_NUMBERS = (int, float)
 _FRONT = f'{{"{COOKIE}":'.encode()
 
 
@@ -100,7 +102,7 @@ def stored_age(cookie: object, template: Cookie) -> float | None:
     if expires is None or not _is_date(expires):
         return None
     age = cookie.get("originalMaxAge")
-    if isinstance(age, int | float) and not isinstance(age, bool) and math.isfinite(age) and age > 0:
+    if age.__class__ in _NUMBERS and math.isfinite(age) and age > 0:
         return min(age // 1000 if age % 1000 == 0 else age / 1000, MAX_AGE)
     return template.first_age()
 
@@ -116,4 +118,14 @@ def _is_date(text: object) -> bool:
 
 
 def _iso(moment: float) -> bytes:
-    return f"{datetime.fromtimestamp(moment, UTC).isoformat(timespec='milliseconds')[:-6]}Z".encode()
+    """A moment as JavaScript writes it, to the millisecond that has begun."""
+    second = int(moment)
+    microseconds = round((moment - second) * 1_000_000)
+    if microseconds == 1_000_000:
+        second, microseconds = second + 1, 0
+    return b"%b.%03dZ" % (_iso_second(second), microseconds // 1000)
+
+
+@lru_cache(maxsize=64)
+def _iso_second(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19].encode()
