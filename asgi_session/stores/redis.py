@@ -171,11 +171,14 @@ class RedisStore(Store):
                     break
 
     async def _run(self, run: Run, script: Script, key: bytes | None, *args: bytes) -> Any:
-        async with self._turn():
-            try:
-                return await run(script, key, args)
-            except Exception as error:
-                raise _failure(error) from error
+        turn = self._turn()
+        await turn.acquire()  # `async with` would take two coroutines more
+        try:
+            return await run(script, key, args)
+        except Exception as error:
+            raise _failure(error) from error
+        finally:
+            turn.release()
 
     def _turn(self) -> asyncio.Semaphore:
         """What limits the calls under way. One for each event loop, as those can't share it."""

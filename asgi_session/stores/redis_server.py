@@ -60,8 +60,8 @@ class OneServer:
     async def nodes(self) -> list[Run]:
         return [self.read]
 
-    async def _connection(self) -> Any:
-        return await _once_there_is_one(lambda: self._pool.get_connection(*self._purpose))
+    def _connection(self) -> Awaitable[Any]:
+        return _once_there_is_one(self._pool.get_connection, *self._purpose)
 
     def _give_back(self, connection: Any) -> Awaitable[None]:
         """A connection whose reply was not read has closed itself. One that isn't given back is lost to the pool."""
@@ -101,7 +101,7 @@ class Cluster:
             verb, *rest = command
             return await self._client.execute_command(verb.decode(), *rest, NEVER_DECODE=True, **where)
 
-        return lambda script, key, args: _once_there_is_one(lambda: _evaluate(send, script, key, args))
+        return lambda script, key, args: _once_there_is_one(_evaluate, send, script, key, args)
 
 
 async def _evaluate(send: _Send, script: Script, key: bytes | None, args: _Command) -> Any:
@@ -150,11 +150,11 @@ def driver(url: str) -> Any:
     raise ImportError("RedisStore.from_url needs redis-py: pip install 'asgi-session[redis]'")
 
 
-async def _once_there_is_one(ask: Callable[[], Awaitable[Any]]) -> Any:
+async def _once_there_is_one(ask: Callable[..., Awaitable[Any]], *args: Any) -> Any:
     """Ask until the client has a connection to spare: its other users hold some, and do not say when they are done."""
     while True:
         try:
-            return await ask()
+            return await ask(*args)
         except Exception as error:
             if not is_a(error, "MaxConnectionsError") and str(error) != "Too many connections":
                 raise
