@@ -46,10 +46,9 @@ class Flash:
         if message is not _NOTHING:
             if not isinstance(category, str):
                 raise TypeError("a flash category is a str")
-            messages = message if isinstance(message, list) and not args else [_formatted(message, args)]
-            if messages:
-                self._session._refuse_if_destroyed()
-            return self._session._flash_add(category, messages)
+            if args:
+                message = _formatted(message, args)
+            return self._session._flash_add(category, message if isinstance(message, list) and not args else [message])
         if category is None:
             return self._session._flash_drain(None)
         return self._session._flash_drain(category).get(category, [])
@@ -117,9 +116,7 @@ class Flash:
         return claimed if category is None else claimed.get(category, [])
 
 
-def _formatted(message: Any, args: tuple[Any, ...]) -> Any:
-    if not args:
-        return message
+def _formatted(message: Any, args: tuple[Any, ...]) -> str:
     if not isinstance(message, str):
         raise TypeError("only a str takes arguments")
     named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]

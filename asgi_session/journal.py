@@ -104,6 +104,8 @@ class Journal(dict[str, Any]):
         if not isinstance(queued, list):
             queued = []
         if messages:
+            if self._asked:
+                self._refuse_if_destroyed()
             self._note(FLASH)
             self._flash_log.setdefault(category, Drain()).added += messages
             dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})

@@ -27,6 +27,13 @@ _ENCRYPTED = ("https", "wss")
 class Standing:
     """The session of one request, and what is known to be stored of it."""
 
+    presented: Presented | None = None
+    """What the request's cookie named, stored or not."""
+    session: Session | None = None
+    sid: str | None = None
+    """The id under which a record is known to be stored."""
+    record: Record | None = None
+    """That record as it was last seen or written."""
     age: float | None
     """Seconds of the full age of the record; None: a browser session."""
     expires: float
@@ -43,28 +50,21 @@ class Standing:
     """Whether the session ended: destroyed here or elsewhere, or expired."""
     blind = False
     """Whether the store failed when it was to be loaded: then nothing is written."""
+    _https: bool | None = None
 
     def __init__(self, settings: Settings, scope: Scope, send: Send, template: Cookie) -> None:
-        # What nearly every request looks at. The rest is set where it differs from the defaults above.
+        # What every request looks at. The rest is set where it differs from the defaults above.
         self.settings = settings
         self.scope = scope
         self._send = send
         self.template = template
         """The cookie's template for this request."""
-        self.presented: Presented | None = None
-        """What the request's cookie named, stored or not."""
-        self.session: Session | None = None
-        self.sid: str | None = None
-        """The id under which a record is known to be stored."""
-        self.record: Record | None = None
-        """That record as it was last seen or written."""
         self.known = 0
         """Facts of the decision that are clear before it: STORED, HELD_DATA, CREATED, PRESENTED and OUTDATED, if so."""
         self.owed: CookieAction = "nothing"
         """What the client is to be told about its cookie."""
         self.headers_gone = False
         """Whether it is too late for a cookie."""
-        self._https: bool | None = None
 
     @property
     def loaded(self) -> Session:
