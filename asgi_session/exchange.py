@@ -80,8 +80,12 @@ class Exchange(Standing):
 
     def _show(self, session: Session) -> None:
         self.session = session
-        self._state = state = self.scope.setdefault("state", {})
-        self.scope["session"] = state["session"] = session
+        scope = self.scope
+        state = scope.get("state")
+        if state is None:
+            state = scope["state"] = {}
+        self._state = state
+        scope["session"] = state["session"] = session
         state["flash"] = Flash(session)
 
     # What a session asks of its request

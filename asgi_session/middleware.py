@@ -116,8 +116,9 @@ class SessionMiddleware:
             if response.has_changes():
                 await response.commit_late()
         finally:
-            if response.session is not None:  # else garbage would wait for a collector
-                response.session._owner = None
+            session = response.session
+            if session is not None:
+                session._owner = None  # else garbage would wait for a collector
             if outer is None:
                 del scope[IN_CHARGE]
             else:
