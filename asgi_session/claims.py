@@ -79,6 +79,7 @@ class Claims:
             change: from the stored data to what it shall be, or to None where there is nothing to change.
         """
         standing = self._standing
+        store = standing.settings.calls_within(hold)
         with Contest(standing.settings.turns, hold) as contest:
             while standing.sid is not None and standing.record is not None:
                 stored = payload.read(standing.record.utf8)
@@ -90,7 +91,6 @@ class Claims:
                     return False
                 record = Utf8Record(payload.rewrite(data, cookie), standing.expires)
                 self._attempt = record.utf8
-                store = standing.settings.calls_within(hold)
                 if await store.replace(standing.sid, record, expected=standing.record):
                     standing.record = record
                     standing.loaded._rebase(data)

@@ -72,8 +72,7 @@ class Commit:
         assert standing.session is not None
         self._standing = standing
         self._session = standing.session
-        settings = standing.settings
-        self._store = settings.calls if hold is None else settings.calls_within(hold)
+        self._store = standing.settings.calls_within(hold)
         self._hold = hold
         self._saving = saving
 
@@ -238,8 +237,7 @@ class Commit:
 
     async def _replace(self) -> Outcome:
         standing, record = self._standing, self._record()
-        sid, expected = standing.sid, standing.record
-        assert sid is not None
+        sid, expected = self._stored_id(), standing.record
         assert expected is not None
         draft = self._session._begin_commit(self._changes)
         done: bool = False

@@ -67,11 +67,12 @@ async def look_through(store: Store, sample: int, *examiners: Callable[[str], It
         StoreError: the store can't be read at all. A single record that can't be read is a finding.
     """
     report = Report()
+    patient = PatientStore(store, PATIENCE)
     async for sid in _ids(store):
         if report.read + report.missed >= sample:
             break
         try:
-            record = await PatientStore(store, PATIENCE).get(sid)
+            record = await patient.get(sid)
         except StoreError:
             report.add({Finding("can't be read: the store fails on it")})
             continue

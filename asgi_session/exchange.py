@@ -166,13 +166,9 @@ class Exchange(Standing):
         return (
             self._state.get("session") is not session
             or self.settings.decides_always
-            or (self.known != 0 and self._is_to_be_kept_alive())
+            or (bool(self.known & STORED) and (bool(self.known & OUTDATED) or self.is_due(self.age)))
             or self.owed != "nothing"
         )
-
-    def _is_to_be_kept_alive(self) -> bool:
-        """Whether the stored session's end or its cookie has to move though nothing was done to it."""
-        return bool(self.known & STORED) and (bool(self.known & OUTDATED) or self.is_due(self.age))
 
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
@@ -235,7 +231,7 @@ class Exchange(Standing):
         if session._asked & DESTROYED:
             raise StoreError("the session could not be loaded, so it can't be destroyed")
         if session._is_dirty():
-            session._drop_notes()
+            session._start_over({})
             logger.warning("Changes to a session were dropped: the store failed when it was to be loaded.")
 
     def _lock(self) -> asyncio.Lock:

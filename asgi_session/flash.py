@@ -48,7 +48,7 @@ class Flash:
                 raise TypeError("a flash category is a str")
             if args:
                 message = _formatted(message, args)
-            return self._session._flash_add(category, message if isinstance(message, list) and not args else [message])
+            return self._session._flash_add(category, message if isinstance(message, list) else [message])
         if category is None:
             return self._session._flash_drain(None)
         return self._session._flash_drain(category).get(category, [])

@@ -30,9 +30,7 @@ Log = dict[str, Drain]
 
 def queue_of(value: object) -> Queue:
     """The queue in a session's `flash` value; foreign data there counts as empty."""
-    if not isinstance(value, dict):
-        return {}
-    return {category: messages for category, messages in value.items() if isinstance(messages, list) and messages}
+    return drain(value, None)[0]
 
 
 def drain(value: object, category: str | None) -> tuple[Queue, dict[str, Any] | None]:
@@ -41,7 +39,7 @@ def drain(value: object, category: str | None) -> tuple[Queue, dict[str, Any] | 
     kept: dict[str, Any] = {}
     if isinstance(value, dict):
         for name, messages in value.items():
-            if not isinstance(messages, list) or (messages and category is not None and category != name):
+            if not isinstance(messages, list) or (messages and category not in (None, name)):
                 kept[name] = messages
             elif messages:
                 drained[name] = messages
@@ -66,14 +64,13 @@ def claim(value: object, category: str | None, log: Log) -> tuple[Queue, dict[st
         log: what this request drained already is not taken twice.
     """
     taken: Queue = {}
-    for name, messages in queue_of(value).items():
-        if category in (None, name):
-            fresh = list(messages)
-            for message in log[name].taken if name in log else []:
-                if message in fresh:
-                    fresh.remove(message)
-            if fresh:
-                taken[name] = fresh
+    for name, messages in drain(value, category)[0].items():
+        fresh = list(messages)
+        for message in log[name].taken if name in log else []:
+            if message in fresh:
+                fresh.remove(message)
+        if fresh:
+            taken[name] = fresh
     return taken, removed(value, taken)
 
 
@@ -93,15 +90,15 @@ def restored(value: object, claimed: Queue) -> dict[str, Any]:
 
 
 def _apply(value: object, log: Log) -> dict[str, Any] | None:
-    queues = {category: list(messages) for category, messages in queue_of(value).items()}
+    stored, foreign = drain(value, None)
+    queues = {category: list(messages) for category, messages in stored.items()}
     for category, change in log.items():
         messages = queues.setdefault(category, [])
         for message in change.taken:
             if message in messages:
                 messages.remove(message)
         messages.extend(change.added)
-    foreign = drain(value, None)[1] or {}
-    return {**foreign, **{category: messages for category, messages in queues.items() if messages}} or None
+    return {**(foreign or {}), **{category: messages for category, messages in queues.items() if messages}} or None
 
 
 def _replay(base: object, log: Log) -> Queue:

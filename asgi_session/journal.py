@@ -10,7 +10,7 @@ Two rules make changes visible without a flag and without comparing everything:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -152,7 +152,7 @@ class Journal(dict[str, Any]):
 
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
-        if self._asked or (self._cookie is not None and self._cookie.assigned):
+        if self._asked or self._age_assigned():
             return True
         for key, before in self._before.items():
             if not shows(before, dict.get(self, key, ABSENT)):
@@ -184,19 +184,13 @@ class Journal(dict[str, Any]):
         Args:
             changes: as `_changes` told just now.
         """
-        age_assigned = self._cookie is not None and self._cookie.assigned
-        draft = self._before, self._increments, self._flash_log, self._asked, age_assigned
+        draft = self._before, self._increments, self._flash_log, self._asked, self._age_assigned()
         images: dict[str, object] = {}
         for key, before in self._before.items():
             now = changes.get(key, before)
             if now.__class__ is tuple:
                 images[key] = now
-        self._before = images
-        self._increments = _NO_INCREMENTS
-        self._flash_log = {}
-        self._asked &= ~_ONCE
-        if age_assigned:
-            self._current_cookie().assigned = False
+        self._start_over(images)
         return draft
 
     def _undo_commit(self, draft: Draft) -> None:
@@ -270,11 +264,15 @@ class Journal(dict[str, Any]):
 
     def _forget(self) -> None:
         dict.clear(self)
-        self._drop_notes()
+        self._start_over({})
 
-    def _drop_notes(self) -> None:
-        self._before = {}
-        self._begin_commit({})
+    def _start_over(self, images: dict[str, object]) -> None:
+        self._before = images
+        self._increments = _NO_INCREMENTS
+        self._flash_log = {}
+        self._asked &= ~_ONCE
+        if self._cookie is not None:
+            self._cookie.assigned = False
 
     def _request(self) -> Owner:
         if self._owner is None:
@@ -291,20 +289,16 @@ class Journal(dict[str, Any]):
             if value.__class__ not in SCALARS and key not in self._before:
                 self._before[key] = image(value)
 
-    def _admit(self, keys: Collection[str]) -> None:
+    def _admit(self, keys: Iterable[str]) -> None:
         """Note keys that are to be written; whatever is wrong with one shows here."""
-        if self._asked and keys:
-            self._refuse_if_destroyed()
-        self.accessed = True
-        before = self._before
         for key in keys:
-            if key not in before:
-                if not isinstance(key, str):
-                    raise TypeError("session keys are str")
-                if key == COOKIE:
-                    raise ValueError("the session key 'cookie' is reserved")
-                value = dict.get(self, key, ABSENT)
-                before[key] = value if value.__class__ in SCALARS else image(value)
+            if not isinstance(key, str):
+                raise TypeError("session keys are str")
+            if key == COOKIE:
+                raise ValueError("the session key 'cookie' is reserved")
+            if self._asked:
+                self._refuse_if_destroyed()
+            self._note(key)
 
     def _count(self, key: str, added: float) -> None:
         """Note what was added to a number."""
@@ -319,8 +313,7 @@ class Journal(dict[str, Any]):
         """Keep what a key is before it changes."""
         self.accessed = True
         if key not in self._before:
-            value = dict.get(self, key, ABSENT)
-            self._before[key] = value if value.__class__ in SCALARS else image(value)
+            self._before[key] = image(dict.get(self, key, ABSENT))
 
 
 def is_number(value: object) -> bool:

@@ -39,7 +39,7 @@ class Response(Exchange):
             status = message.get("status", 200)
             if status >= 500 or kind == "websocket.close" or (status >= 200 and self.may_have_work()):
                 return self._start(message)
-            if status >= 200:
+            if status >= 200:  # nothing is owed, so this is what is left of `_started`
                 self.headers_gone = True
                 self._accepted = kind == "websocket.accept"
                 if self.session is not None and self.session.accessed:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from starlette.types import Message
 
-_VARY = len("vary")  # compared first: most names are of other lengths
-_CACHE_CONTROL = len("cache-control")
-
 
 def with_session_headers(message: Message, set_cookie: str | None, vary: bool) -> Message:
     """A response's start with the session's headers. The app's own message, which it may send again, stays as it is.
@@ -18,10 +15,10 @@ def with_session_headers(message: Message, set_cookie: str | None, vary: bool) -
     headers: list[tuple[bytes, bytes]] = [*(message.get("headers") or ())]
     varies = caches = False
     for name, _ in headers:
-        length = len(name)
-        if length == _VARY and name.lower() == b"vary":
+        lower = name.lower()
+        if lower == b"vary":
             varies = True
-        elif length == _CACHE_CONTROL and name.lower() == b"cache-control":
+        elif lower == b"cache-control":
             caches = True
     if set_cookie is not None:
         headers.append((b"set-cookie", set_cookie.encode("ascii")))

@@ -85,7 +85,7 @@ class MemoryStore(Store):
 
     @never_suspends
     async def get(self, sid: str) -> Record | None:
-        # Most requests go through here, `create` and `replace`, so `_find` and `_text` are written out.
+        # Most requests go through here and `replace`, so `_find` and `_text` are written out.
         now = time.time()
         if now >= self._next_time:
             self._sweep(now)
@@ -101,19 +101,16 @@ class MemoryStore(Store):
     @never_suspends
     async def create(self, sid: str, record: Record) -> bool:
         now = time.time()
-        if now >= self._next_time:
-            self._sweep(now)
-        if sid in self._records:
+        if self._find(sid, now) is not None:
             return False
-        expires = now + self.ttl if record.expires is None else record.expires
+        expires = self._expiry(record.expires, now)
         if not expires > now:
             return True
         if self._by_use is not None and len(self._by_use) == self._max_sessions:
             self._by_use.popitem(last=False)
-        records = self._records
-        records[sid] = self._pack(record.utf8, expires)
-        if len(records) > self._most_records:
-            self._most_records = len(records)
+        self._records[sid] = self._pack(record.utf8, expires)
+        if len(self._records) > self._most_records:
+            self._most_records = len(self._records)
         self._wait(sid, expires, now)
         if self._by_use is not None:  # else nothing has left
             self._tidy(now)
@@ -138,7 +135,7 @@ class MemoryStore(Store):
         if held is None:
             return False
         _, common, cut = _unpack_head(held)
-        expires = now + self.ttl if expires is None else expires
+        expires = self._expiry(expires, now)
         self._put(sid, expires, _HEAD.pack(expires, common, cut) + held[_BODY:], held, now)
         return True
 
@@ -195,6 +192,9 @@ class MemoryStore(Store):
         if expires < _unpack_head(old)[0]:
             self._wait(sid, expires, now)
             self._tidy(now)
+
+    def _expiry(self, expires: float | None, now: float) -> float:
+        return now + self.ttl if expires is None else expires
 
     # The form in which a record is held: one bytes object, without the text that all cookies have in common
 
