@@ -34,6 +34,7 @@ from asgi_session.decision import (
     decide,
 )
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
+from asgi_session.journal import Look
 from asgi_session.patience import Hold
 from asgi_session.settings import logger
 from asgi_session.standing import Standing, report
@@ -60,27 +61,28 @@ class Commit:
         saving: the handler asked for it, so that nothing may be dropped in silence.
     """
 
-    __slots__ = ("_age", "_changes", "_expires", "_hold", "_saving", "_session", "_standing", "_store")
+    __slots__ = ("_age", "_changes", "_expires", "_hold", "_images", "_saving", "_session", "_standing", "_store")
 
     _age: float | None
     """Seconds of the full age; None: a browser session."""
     _expires: float | None
     """Unix time at which it ends, if it begins with this commit."""
     _changes: dict[str, object]
+    _images: dict[str, object]
 
     def __init__(self, standing: Standing, hold: Hold | None, saving: bool) -> None:
         assert standing.session is not None
         self._standing = standing
         self._session = standing.session
-        self._store = standing.settings.calls_within(hold)
+        self._store = standing.settings.calls if hold is None else standing.settings.calls_within(hold)
         self._hold = hold
         self._saving = saving
 
-    async def run(self, changes: dict[str, object] | None = None) -> None:
+    async def run(self, look: Look | None = None) -> None:
         """Decide and carry out, until nobody else is faster.
 
         Args:
-            changes: what changed, where the caller has looked just now.
+            look: what changed, where the caller has looked just now.
 
         Raises:
             StoreError: the store failed; the changes are pending again.
@@ -88,7 +90,7 @@ class Commit:
             SessionSerializationError: a value is not JSON; nothing was written.
             SessionError: `saving` a new session whose cookie can't reach the client.
         """
-        plan = self._plan(changes)
+        plan = self._plan(look)
         if self._standing.settings.turns.busy and self._has_to_queue(plan):
             plan, outcome = await self._contend(lost=False)
         else:
@@ -100,7 +102,7 @@ class Commit:
             self._standing.owed_age = self._header_age()
         if plan.undeliverable:  # it was said; what is not stored now never will be
             self._session._asked &= ~(RENEWED | KEEPS)
-            self._session._begin_commit(self._changes)
+            self._session._begin_commit(self._images)
 
     def _has_to_queue(self, plan: Plan) -> bool:
         """Whether others are at it and matter: a fresh start and an end never look back."""
@@ -131,11 +133,11 @@ class Commit:
             if self._hold is None:
                 hold.release()
 
-    def _plan(self, changes: dict[str, object] | None = None) -> Plan:
+    def _plan(self, look: Look | None = None) -> Plan:
         standing, session = self._standing, self._session
         if standing.over and not session._starts_afresh():
             return NO_PLAN
-        self._changes = session._changes() if changes is None else changes
+        self._changes, self._images = look or session._look()
         facts = self._facts()
         plan = decide(facts)
         if plan.undeliverable:
@@ -239,7 +241,7 @@ class Commit:
         standing, record = self._standing, self._record()
         sid, expected = self._stored_id(), standing.record
         assert expected is not None
-        draft = self._session._begin_commit(self._changes)
+        draft = self._session._begin_commit(self._images)
         done: bool = False
         try:
             done = await self._store.replace(sid, record, expected=expected)
@@ -256,7 +258,7 @@ class Commit:
 
     async def _create(self) -> Outcome:
         record = self._record()
-        draft = self._session._begin_commit(self._changes)
+        draft = self._session._begin_commit(self._images)
         try:
             sid = await self._store_new(record)
         except BaseException:
@@ -273,7 +275,7 @@ class Commit:
         """
         standing, session, record = self._standing, self._session, self._record()
         expected = None if session._starts_afresh() else standing.record
-        draft = session._begin_commit(self._changes)
+        draft = session._begin_commit(self._images)
         done = False
         try:
             sid = await self._store_new(record)
@@ -351,7 +353,7 @@ class Commit:
     async def _discard(self) -> Outcome:
         """Delete a session that this request made empty; what comes next is a new one."""
         standing, session = self._standing, self._session
-        draft = session._begin_commit(self._changes)
+        draft = session._begin_commit(self._images)
         done: bool = False
         try:
             done = await self._store.destroy(self._stored_id(), expected=standing.record)

@@ -13,6 +13,7 @@ from asgi_session.decision import DESTROYED, HELD_DATA, OUTDATED, PRESENTED, STO
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
+from asgi_session.journal import Look
 from asgi_session.patience import Hold
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
@@ -123,23 +124,23 @@ class Exchange(Standing):
 
     # What the middleware does
 
-    def commit(self, changes: dict[str, object] | None = None, *, saving: bool = False) -> Awaitable[None]:
+    def commit(self, look: Look | None = None, *, saving: bool = False) -> Awaitable[None]:
         """Carry out what the handler did to the session; a cancellation waits until that is done. Raises as `Commit`.
 
         Args:
-            changes: what changed, where the caller has looked just now.
+            look: what changed, where the caller has looked just now.
             saving: at the handler's request, so that nothing may be dropped in silence.
         """
         if self._state.get("session") is not self.session and self._is_detached():
             if self.settings.unset == "keep":
                 return nothing()
             self.loaded.destroy()
-            changes = None
+            look = None
         if self.blind:
             self._drop_blind_changes()
             return nothing()
         if self._saving is None and self.settings.answers_at_once:
-            return Commit(self, None, saving).run(changes)
+            return Commit(self, None, saving).run(look)
         return self._commit_in_turn(saving=saving)
 
     async def _commit_in_turn(self, *, saving: bool) -> None:

@@ -28,6 +28,9 @@ ABSENT: Final = _Absent()
 SCALARS: Final = frozenset({str, int, float, bool, NoneType, _Absent})
 """Types whose values can't change in place, and that are their own image. Everything else is treated as a container."""
 
+ALWAYS_JSON: Final = SCALARS - {float}
+"""Those of them whose values JSON can hold, whatever they are."""
+
 _NEVER_THE_SAME: Final = math.nan
 
 

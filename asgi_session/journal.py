@@ -38,6 +38,10 @@ class Owner(Protocol):
 
 _NO_INCREMENTS: Mapping[str, float] = MappingProxyType({})
 
+Look = tuple[dict[str, object], dict[str, object]]
+"""What a look at a session found: the keys whose value changed, with the images of what they are now, and the images of all
+containers that may change from here on."""
+
 Draft = tuple[dict[str, object], Mapping[str, float], Log, int, bool]
 """What was noted when a commit began, which goes back into the session if the commit fails: before-images, increments,
 flash log, what was asked for, and whether the age was assigned."""
@@ -156,40 +160,43 @@ class Journal(dict[str, Any]):
             return True
         for key, before in self._before.items():
             if not shows(before, dict.get(self, key, ABSENT)):
-                return bool(self._changes())
-        return bool(self._flash_log) and bool(self._changes())
+                return bool(self._look()[0])
+        return bool(self._flash_log) and bool(self._look()[0])
 
-    def _changes(self) -> dict[str, object]:
-        """The keys whose value is another than before, with the image of what it is now.
+    def _look(self) -> Look:
+        """Which keys have another value than before.
 
         The flash queue counts as changed where a message went and its like came. So does a set that took the place of a
         list with the same items: it is to be refused.
         """
-        changes = {}
+        changes: dict[str, object] = {}
+        images: dict[str, object] = {}
         for key, before in self._before.items():
             value = dict.get(self, key, ABSENT)
-            now = value if value.__class__ in SCALARS else image(value)
-            if before is ABSENT or (before.__class__ is now.__class__ and now is value):
-                if now != before:
+            if value.__class__ in SCALARS:
+                if before.__class__ is value.__class__ or before is ABSENT:
+                    if value != before:
+                        changes[key] = value
+                elif not same(before, value):
+                    changes[key] = value
+            else:
+                now = image(value)
+                if before is ABSENT or not same(before, now) or not shows_json(now, value):
                     changes[key] = now
-            elif not same(before, now) or (now is not value and not shows_json(now, value)):
-                changes[key] = now
+                if now.__class__ is tuple:
+                    images[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
             changes[FLASH] = self._before[FLASH]
-        return changes
+        return changes, images
 
-    def _begin_commit(self, changes: dict[str, object]) -> Draft:
+    def _begin_commit(self, images: dict[str, object]) -> Draft:
         """Take note of nothing as yet: what is changed from here on belongs to the next commit.
 
         Args:
-            changes: as `_changes` told just now.
+            images: as a look told just now.
         """
-        draft = self._before, self._increments, self._flash_log, self._asked, self._age_assigned()
-        images: dict[str, object] = {}
-        for key, before in self._before.items():
-            now = changes.get(key, before)
-            if now.__class__ is tuple:
-                images[key] = now
+        cookie = self._cookie
+        draft = self._before, self._increments, self._flash_log, self._asked, cookie is not None and cookie.assigned
         self._start_over(images)
         return draft
 
@@ -210,7 +217,7 @@ class Journal(dict[str, Any]):
 
     def _rebase(self, theirs: dict[str, Any]) -> None:
         """Make this request's changes changes to `theirs`, the state that is stored now."""
-        changed = self._changes()
+        changed, _ = self._look()
         if self._flash_log:  # somebody else may have done the same, and undone it since
             changed[FLASH] = ABSENT
         images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
@@ -289,16 +296,17 @@ class Journal(dict[str, Any]):
             if value.__class__ not in SCALARS and key not in self._before:
                 self._before[key] = image(value)
 
-    def _admit(self, keys: Iterable[str]) -> None:
-        """Note keys that are to be written; whatever is wrong with one shows here."""
-        for key in keys:
-            if not isinstance(key, str):
-                raise TypeError("session keys are str")
-            if key == COOKIE:
-                raise ValueError("the session key 'cookie' is reserved")
-            if self._asked:
-                self._refuse_if_destroyed()
-            self._note(key)
+    def _admit(self, key: str) -> None:
+        """Note a key that is to be written, and was not noted yet; whatever is wrong with it shows here."""
+        if not isinstance(key, str):
+            raise TypeError("session keys are str")
+        if key == COOKIE:
+            raise ValueError("the session key 'cookie' is reserved")
+        if self._asked:
+            self._refuse_if_destroyed()
+        self.accessed = True
+        value = dict.get(self, key, ABSENT)
+        self._before[key] = value if value.__class__ in SCALARS else image(value)
 
     def _count(self, key: str, added: float) -> None:
         """Note what was added to a number."""
@@ -310,9 +318,9 @@ class Journal(dict[str, Any]):
             self._increments = {other: added for other, added in self._increments.items() if other != key}
 
     def _note(self, key: str) -> None:
-        """Keep what a key is before it changes."""
+        """Keep what a key is before it changes. After the session's end nothing is noted, so that every write is refused."""
         self.accessed = True
-        if key not in self._before:
+        if key not in self._before and not self._asked & DESTROYED:
             self._before[key] = image(dict.get(self, key, ABSENT))
 
 

@@ -45,35 +45,26 @@ def dumps(value: object) -> str:
     return dump(value).decode("utf-8")
 
 
-def dump(value: object) -> bytes:
+def dump(value: object, *, plain: bool = False, shallow: bool = False) -> bytes:
     """The same in UTF-8.
+
+    Args:
+        value: what to write.
+        plain: it is known to be plain and finite.
+        shallow: it is known to have no more than `MAX_DEPTH` levels.
 
     Raises:
         Unserializable: for a set, a NaN, a reference to itself, more than `MAX_DEPTH` levels, ...
     """
     try:
         encoded = _fast_encode(value)
-        faithful = is_plain(value) and is_finite(pack(value))
-    except REFUSALS:
+        faithful = plain or (is_plain(value) and is_finite(pack(value)))
+    except REFUSALS:  # a lone surrogate, ...
         faithful = False
     if not faithful:
         encoded = _exactly(value)
-    _check_depth(value, encoded)
-    return encoded
-
-
-def dump_plain(value: dict[str, Any], *, check_depth: bool) -> bytes:
-    """The same for a value that is known to be plain and finite.
-
-    Raises:
-        Unserializable: more than `MAX_DEPTH` levels, if they are to be counted.
-    """
-    try:
-        encoded = _fast_encode(value)
-    except REFUSALS:  # a lone surrogate, ...
-        encoded = _exactly(value)
-    if check_depth:
-        _check_depth(value, encoded)
+    if not shallow and len(encoded) > _SHALLOW and _is_too_deep(value, encoded):
+        raise Unserializable("is nested too deeply")
     return encoded
 
 
@@ -90,11 +81,6 @@ def is_plain(value: object) -> bool:
 def is_finite(packed: bytes) -> bool:
     """Whether no number in a value is infinite or NaN, told from its MessagePack; in doubt not."""
     return _NOT_FINITE.search(packed) is None
-
-
-def _check_depth(value: object, encoded: bytes) -> None:
-    if len(encoded) > _SHALLOW and _is_too_deep(value, encoded):
-        raise Unserializable("is nested too deeply")
 
 
 def _exactly(value: object) -> bytes:

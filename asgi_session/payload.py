@@ -10,8 +10,8 @@ from typing import Any
 
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.exceptions import SessionSerializationError
-from asgi_session.images import is_json
-from asgi_session.json_text import Unserializable, dump, dump_plain, loads
+from asgi_session.images import ALWAYS_JSON, is_json
+from asgi_session.json_text import Unserializable, dump, loads
 
 COOKIE = "cookie"
 """The one session key that is not the application's."""
@@ -52,8 +52,13 @@ def write(
     Raises:
         SessionSerializationError: a value that JSON can't hold; names its key.
     """
+    plain = shallow = changes is not None
+    for key, now in (changes or {}).items():
+        if now.__class__ not in ALWAYS_JSON:
+            shallow = False
+            plain = plain and is_json(now, dict.get(data, key))
     try:
-        members = dump(data) if changes is None else _members(data, changes)
+        members = dump(data, plain=plain, shallow=shallow)
     except Unserializable:
         raise _with_key(data) from None
     if age is None or expires is None:
@@ -62,15 +67,6 @@ def write(
         front, back = attributes.stored_front, attributes.stored_back
         cookie = b'{"originalMaxAge":%d%b,"expires":"%b"%b}' % (round(age * 1000), front, _iso(expires), back)
     return b"".join((_FRONT, cookie, b"," if dict.__len__(data) else b"", members[1:]))
-
-
-def _members(data: dict[str, Any], changes: Mapping[str, object]) -> bytes:
-    nested = False
-    for key, now in changes.items():
-        if not is_json(now, dict.get(data, key)):
-            return dump(data)
-        nested = nested or now.__class__ is tuple
-    return dump_plain(data, check_depth=nested)
 
 
 def _with_key(data: dict[str, Any]) -> SessionSerializationError:

@@ -53,10 +53,10 @@ class Response(Exchange):
             self._saves = False
             await self.give_back()
         elif self._saves and self.session is not None:
-            changes = self.session._changes()
-            if changes or self.may_have_work(values=False):
+            look = self.session._look()
+            if look[0] or self.may_have_work(values=False):
                 try:
-                    await self.commit(changes)
+                    await self.commit(look)
                 except BaseException as error:
                     if not await self._answer_for(error):
                         raise

@@ -109,7 +109,8 @@ class Session(Journal):
         if not is_number(value) or not is_number(by):
             raise TypeError("only numbers can be incremented, and only by numbers")
         adds = key in self._increments or key not in self._before
-        self._admit((key,))
+        if key not in self._before:
+            self._admit(key)
         dict.__setitem__(self, key, value + by)
         if adds:
             self._count(key, by)
@@ -206,7 +207,7 @@ class Session(Journal):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in self._before:
-            self._admit((key,))
+            self._admit(key)
         dict.__setitem__(self, key, value)
         if self._increments:
             self._discount(key)
@@ -241,7 +242,9 @@ class Session(Journal):
     def update(self, *args: Any, **kwargs: Any) -> None:
         self.accessed = True
         new = dict(*args, **kwargs)
-        self._admit(new)
+        for key in new:
+            if key not in self._before:
+                self._admit(key)
         if self._increments:
             for key in new:
                 self._discount(key)

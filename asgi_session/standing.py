@@ -163,7 +163,7 @@ class Standing:
     def gone(self, *, dropped: bool = False) -> None:
         """The session ended while this request was at work: nothing of it is written, and no cookie is sent."""
         session = self.loaded
-        if dropped or session._asked & DESTROYED or session._age_assigned() or session._changes():
+        if dropped or session._asked & DESTROYED or session._age_assigned() or session._look()[0]:
             logger.warning("Changes to a session were dropped: it was destroyed, was given a new id or has expired.")
         self.forget_record()
         self.over = True

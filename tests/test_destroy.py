@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -95,6 +96,29 @@ def test_later_writes_are_refused(write: Callable[[Session], Any]) -> None:
     session.destroy()
     with pytest.raises(SessionDestroyed):
         write(session)
+    assert session == {}
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda session: session.pop("b", None),
+        lambda session: session.pop("b"),
+        lambda session: session.__delitem__("b"),
+        lambda session: session.popitem(),
+        lambda session: session.clear(),
+        lambda session: Flash(session)("b"),
+    ],
+    ids=["pop", "pop without default", "del", "popitem", "clear", "drain"],
+)
+def test_removing_what_is_not_there_lets_no_later_write_in(remove: Callable[[Session], Any]) -> None:
+    session = Session({"a": 1})
+    session.destroy()
+    with suppress(KeyError):
+        remove(session)
+    for key in ("b", "flash"):
+        with pytest.raises(SessionDestroyed):
+            session[key] = 2
     assert session == {}
 
 
