@@ -149,28 +149,31 @@ class Commit:
     def _facts(self) -> int:
         """What the decision depends on."""
         standing, session, settings = self._standing, self._session, self._standing.settings
-        facts, in_time = settings.facts | session._asked | standing.known, not standing.headers_gone
-        self._expires = None
-        if session._cookie is None:
-            self._age = standing.full_age()
-        else:
-            self._age = session._cookie.original_max_age
-            if session._cookie.assigned:
+        facts = settings.facts | session._asked | standing.known
+        cookie = session._cookie
+        if cookie is not None:
+            age = cookie.original_max_age
+            if cookie.assigned:
                 facts |= AGE_ASSIGNED | CHANGED
-        if self._age is not None:
+        elif facts & (STORED | RENEWED) == STORED:
+            age = standing.age
+        else:
+            age = standing.full_age()
+        self._age, self._expires = age, None
+        if age is not None:
             facts |= HAS_AGE
         if self._changes:
             facts |= CHANGED
         if not dict.__len__(session):
             facts |= EMPTY
-        if not in_time:
+        if standing.headers_gone:
             return facts & ~(ROLLING | OUTDATED) | UNDELIVERABLE
         if standing.owed == "send":
             facts |= OWED
         if not facts & STORED or facts & RENEWED:
             if not standing.can_be_sent(standing.attributes()):
                 facts |= UNDELIVERABLE
-        elif not facts & (CHANGED | CREATED) and standing.is_due(self._age):
+        elif not facts & (CHANGED | CREATED) and standing.is_due(age):
             facts |= DUE
         if settings.resave and facts & STORED and not standing.wrote:
             facts |= FORCED
@@ -239,8 +242,8 @@ class Commit:
 
     async def _replace(self) -> Outcome:
         standing, record = self._standing, self._record()
-        sid, expected = self._stored_id(), standing.record
-        assert expected is not None
+        sid, expected = standing.sid, standing.record
+        assert sid is not None and expected is not None
         draft = self._session._begin_commit(self._images)
         done: bool = False
         try:

@@ -174,14 +174,15 @@ class Exchange(Standing):
     def has_changes(self) -> bool:
         """Whether something was done to the session that is not committed."""
         session = self.session
-        return session is not None and (
-            (
-                session.accessed
-                and bool(session._before or session._asked or session._cookie is not None or self._claims is not None)
-                and (session._is_dirty() or (bool(self.known & HELD_DATA) and not dict.__len__(session)))
-            )
-            or (self._state.get("session") is not session and self._inner is None)
-        )
+        if session is None:
+            return False
+        if (
+            session.accessed
+            and (session._before or session._asked or session._cookie is not None or self._claims is not None)
+            and (session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session)))
+        ):
+            return True
+        return self._state.get("session") is not session and self._inner is None
 
     def step_back(self, outer: Exchange) -> None:
         """Let the one around this one be the innermost again."""

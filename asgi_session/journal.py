@@ -39,8 +39,8 @@ class Owner(Protocol):
 _NO_INCREMENTS: Mapping[str, float] = MappingProxyType({})
 
 Look = tuple[dict[str, object], dict[str, object]]
-"""What a look at a session found: the keys whose value changed, with the images of what they are now, and the images of all
-containers that may change from here on."""
+"""What a look at a session found: the keys whose value changed, with the images of what they are now, and the images of
+all containers that may change from here on."""
 
 Draft = tuple[dict[str, object], Mapping[str, float], Log, int, bool]
 """What was noted when a commit began, which goes back into the session if the commit fails: before-images, increments,
@@ -318,7 +318,7 @@ class Journal(dict[str, Any]):
             self._increments = {other: added for other, added in self._increments.items() if other != key}
 
     def _note(self, key: str) -> None:
-        """Keep what a key is before it changes. After the session's end nothing is noted, so that every write is refused."""
+        """Keep what a key is before it changes. After the session's end nothing is, so that every write is refused."""
         self.accessed = True
         if key not in self._before and not self._asked & DESTROYED:
             self._before[key] = image(dict.get(self, key, ABSENT))
