@@ -8,7 +8,7 @@ between, the newer state is loaded, this request's changes are made to it, and t
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from asgi_session import payload
@@ -31,6 +31,7 @@ from asgi_session.decision import (
     TOUCHED,
     UNDELIVERABLE,
     Plan,
+    StoreAction,
     decide,
 )
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
@@ -94,7 +95,7 @@ class Commit:
         if self._standing.settings.turns.busy and self._has_to_queue(plan):
             plan, outcome = await self._contend(lost=False)
         else:
-            outcome = await self._carry_out(plan)
+            outcome = await _CARRY_OUT[plan.store](self)
             if outcome == "beaten":
                 plan, outcome = await self._contend(lost=True)
         if plan.cookie != "nothing" and outcome == "done":
@@ -102,7 +103,7 @@ class Commit:
             self._standing.owed_age = self._header_age()
         if plan.undeliverable:  # it was said; what is not stored now never will be
             self._session._asked &= ~(RENEWED | KEEPS)
-            self._session._begin_commit(self._images)
+            self._session._start_over(self._images)
 
     def _has_to_queue(self, plan: Plan) -> bool:
         """Whether others are at it and matter: a fresh start and an end never look back."""
@@ -125,7 +126,7 @@ class Commit:
                         await contest.queue_for(self._stored_id())
                     await standing.refresh(hold)
                     plan = self._plan()
-                    outcome = await self._carry_out(plan)
+                    outcome = await _CARRY_OUT[plan.store](self)
                     if outcome != "beaten":
                         return plan, outcome
                     lost = True
@@ -189,26 +190,6 @@ class Commit:
         if self._saving:
             raise SessionError("the session cookie is Secure and the connection is plain http")
 
-    def _carry_out(self, plan: Plan) -> Awaitable[Outcome]:
-        """Do in the store what was decided."""
-        match plan.store:
-            case "replace":
-                return self._replace()
-            case "create":
-                return self._create()
-            case "touch":
-                return self._touch()
-            case "nothing":
-                return self._leave(plan)
-            case "confirm":
-                return self._confirm()
-            case "renew":
-                return self._renew()
-            case "discard":
-                return self._discard()
-            case "destroy":
-                return self._destroy()
-
     def _stored_id(self) -> str:
         """The id of the record that there is."""
         assert self._standing.sid is not None
@@ -236,15 +217,15 @@ class Commit:
         _, expires = self._standing.life()
         return (None, None) if expires is None else (max(1, int(expires - time.time())), expires)
 
-    async def _leave(self, plan: Plan) -> Outcome:
-        self._standing.over |= plan.cookie == "delete"
+    async def _leave(self) -> Outcome:
+        self._standing.over |= self._session._asked & DESTROYED != 0
         return "done"
 
     async def _replace(self) -> Outcome:
         standing, record = self._standing, self._record()
         sid, expected = standing.sid, standing.record
         assert sid is not None and expected is not None
-        draft = self._session._begin_commit(self._images)
+        draft = self._session._start_over(self._images)
         done: bool = False
         try:
             done = await self._store.replace(sid, record, expected=expected)
@@ -261,7 +242,7 @@ class Commit:
 
     async def _create(self) -> Outcome:
         record = self._record()
-        draft = self._session._begin_commit(self._images)
+        draft = self._session._start_over(self._images)
         try:
             sid = await self._store_new(record)
         except BaseException:
@@ -278,7 +259,7 @@ class Commit:
         """
         standing, session, record = self._standing, self._session, self._record()
         expected = None if session._starts_afresh() else standing.record
-        draft = session._begin_commit(self._images)
+        draft = session._start_over(self._images)
         done = False
         try:
             sid = await self._store_new(record)
@@ -356,7 +337,7 @@ class Commit:
     async def _discard(self) -> Outcome:
         """Delete a session that this request made empty; what comes next is a new one."""
         standing, session = self._standing, self._session
-        draft = session._begin_commit(self._images)
+        draft = session._start_over(self._images)
         done: bool = False
         try:
             done = await self._store.destroy(self._stored_id(), expected=standing.record)
@@ -380,3 +361,16 @@ class Commit:
     def _ended(self) -> None:
         self._standing.forget_record()
         self._session._start_as_new()
+
+
+_CARRY_OUT: Mapping[StoreAction, Callable[[Commit], Awaitable[Outcome]]] = {
+    "nothing": Commit._leave,
+    "create": Commit._create,
+    "renew": Commit._renew,
+    "replace": Commit._replace,
+    "touch": Commit._touch,
+    "confirm": Commit._confirm,
+    "discard": Commit._discard,
+    "destroy": Commit._destroy,
+}
+"""How each action is carried out in the store."""

@@ -189,7 +189,7 @@ class Journal(dict[str, Any]):
             changes[FLASH] = self._before[FLASH]
         return changes, images
 
-    def _begin_commit(self, images: dict[str, object]) -> Draft:
+    def _start_over(self, images: dict[str, object]) -> Draft:
         """Take note of nothing as yet: what is changed from here on belongs to the next commit.
 
         Args:
@@ -197,7 +197,12 @@ class Journal(dict[str, Any]):
         """
         cookie = self._cookie
         draft = self._before, self._increments, self._flash_log, self._asked, cookie is not None and cookie.assigned
-        self._start_over(images)
+        self._before = images
+        self._increments = _NO_INCREMENTS
+        self._flash_log = {}
+        self._asked &= ~_ONCE
+        if cookie is not None:
+            cookie.assigned = False
         return draft
 
     def _undo_commit(self, draft: Draft) -> None:
@@ -272,14 +277,6 @@ class Journal(dict[str, Any]):
     def _forget(self) -> None:
         dict.clear(self)
         self._start_over({})
-
-    def _start_over(self, images: dict[str, object]) -> None:
-        self._before = images
-        self._increments = _NO_INCREMENTS
-        self._flash_log = {}
-        self._asked &= ~_ONCE
-        if self._cookie is not None:
-            self._cookie.assigned = False
 
     def _request(self) -> Owner:
         if self._owner is None:

@@ -39,7 +39,7 @@ class Response(Exchange):
             status = message.get("status", 200)
             if status >= 500 or kind == "websocket.close" or (status >= 200 and self.may_have_work()):
                 return self._start(message)
-            if status >= 200:  # nothing is owed, so this is what is left of `_started`
+            if status >= 200:  # nothing is owed, so this is what is left of `_start`
                 self.headers_gone = True
                 self._accepted = kind == "websocket.accept"
                 if self.session is not None and self.session.accessed:
@@ -61,17 +61,14 @@ class Response(Exchange):
                     if not await self._answer_for(error):
                         raise
                     return
-        await self._send(message if closing else self._started(message))
-
-    def _started(self, message: Message) -> Message:
-        """The start with the session's headers, there being no way back."""
-        set_cookie = None if self.owed == "nothing" else self.set_cookie_header()
-        vary = self.session is not None and self.session.accessed
-        self.headers_gone = True
-        self._accepted = message["type"] == "websocket.accept"
-        if vary or set_cookie is not None:
-            return with_session_headers(message, set_cookie, vary)
-        return message
+        if not closing:
+            set_cookie = None if self.owed == "nothing" else self.set_cookie_header()
+            vary = self.session is not None and self.session.accessed
+            self.headers_gone = True  # there is no way back
+            self._accepted = message["type"] == "websocket.accept"
+            if vary or set_cookie is not None:
+                message = with_session_headers(message, set_cookie, vary)
+        await self._send(message)
 
     async def _answer_for(self, error: BaseException) -> bool:
         """Answer 503 where the store let the commit down; False where the error is to be let through."""
