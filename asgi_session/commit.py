@@ -224,7 +224,8 @@ class Commit:
     async def _replace(self) -> Outcome:
         standing, record = self._standing, self._record()
         sid, expected = standing.sid, standing.record
-        assert sid is not None and expected is not None
+        assert sid is not None
+        assert expected is not None
         draft = self._session._start_over(self._images)
         done: bool = False
         try:

@@ -74,7 +74,7 @@ class CookieSigner:
         """
         if presented is not None and presented.sid == sid and not presented.outdated and presented.value is not None:
             return presented.value
-        signature = self._first.get_signature(sid).decode("ascii")
+        signature = self._first.get_signature(sid.encode()).decode("ascii")
         spelled = sid if _PLAIN(sid) else quote(sid, safe=_UNRESERVED)
         return f"s%3A{spelled}.{signature.replace('/', '%2F').replace('+', '%2B')}"
 

@@ -146,10 +146,10 @@ class Standing:
 
     def written(self, sid: str, record: Record, age: float | None) -> None:
         """Remember what was written, as it was handed to the store, and its full age."""
-        self.age = age
         assert self.session is not None
         self.sid = sid
         self.record = record
+        self.age = age
         self.expires = record.expires or time.time() + self.settings.default_life
         self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if dict.__len__(self.session) else STORED)
         self.wrote = True
@@ -171,12 +171,13 @@ class Standing:
 
     def attributes(self) -> Attributes:
         """The cookie's attributes as they come out on this connection."""
-        if self._https is None:
-            scope = self.scope
-            self._https = scope.get("scheme") in _ENCRYPTED or (self.settings.proxy and self._came_by_https())
+        https = self._https
+        if https is None:
+            https = self.scope.get("scheme") in _ENCRYPTED or (self.settings.proxy and self._came_by_https())
+            self._https = https
         session = self.session
         template = self.template if session is None or session._cookie is None else session._cookie.template
-        return template.on_https if self._https else template.on_http
+        return template.on_https if https else template.on_http
 
     def can_be_sent(self, attributes: Attributes) -> bool:
         """Whether the connection may carry the cookie: a Secure one must not go over plain http."""
