@@ -43,8 +43,9 @@ class Exchange(Standing):
 
     def begin(self) -> Awaitable[None] | None:
         """Begin a new session where the request names none; else give what loads the one that it names."""
-        self.presented = presented = self.settings.incoming.presented(self.scope["headers"])
+        presented = self.settings.incoming.presented(self.scope["headers"])
         if presented is not None:
+            self.presented = presented
             self.known = PRESENTED | OUTDATED if presented.outdated else PRESENTED
             return self._load(presented.sid)
         self._show(Session((), self))

@@ -7,6 +7,8 @@ queue if it is still there; what this request added comes last.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 FLASH = "flash"
@@ -25,7 +27,10 @@ class Drain:
         self.added: list[Any] = []
 
 
-Log = dict[str, Drain]
+Log = Mapping[str, Drain]
+"""What one request did to the queue, by category."""
+
+NOTHING_DONE: Log = MappingProxyType({})
 
 
 def queue_of(value: object) -> Queue:
@@ -76,7 +81,7 @@ def claim(value: object, category: str | None, log: Log) -> tuple[Queue, dict[st
 
 def removed(value: object, messages: Queue) -> dict[str, Any] | None:
     """A `flash` value without these messages; None where nothing is left."""
-    log: Log = {category: Drain() for category in messages}
+    log = {category: Drain() for category in messages}
     for category, drain in log.items():
         drain.taken = messages[category]
     return _apply(value, log)
@@ -106,7 +111,7 @@ def _replay(base: object, log: Log) -> Queue:
 
 
 def _difference(base: Queue, ours: Queue) -> Log:
-    log: Log = {}
+    log: dict[str, Drain] = {}
     for category in {**base, **ours}:
         change = log[category] = Drain()
         kept = list(ours.get(category, []))

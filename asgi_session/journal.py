@@ -18,7 +18,7 @@ from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.exceptions import SessionDestroyed, SessionError
-from asgi_session.flash_queue import FLASH, Drain, Log, Queue
+from asgi_session.flash_queue import FLASH, NOTHING_DONE, Drain, Log, Queue
 from asgi_session.images import ABSENT, SCALARS, adopt, image, same, shows, shows_json, value_of
 from asgi_session.payload import COOKIE
 from asgi_session.session_cookie import SessionCookie
@@ -79,7 +79,7 @@ class Journal(dict[str, Any]):
         self._is_new = sid is None
         self._before: dict[str, object] = {}
         self._increments = _NO_INCREMENTS
-        self._flash_log: Log = {}
+        self._flash_log = NOTHING_DONE
         self._asked = 0
         self.accessed = False
 
@@ -94,7 +94,7 @@ class Journal(dict[str, Any]):
         if drained:
             self._note(FLASH)
             for name, messages in drained.items():
-                change = self._flash_log.setdefault(name, Drain())
+                change = self._done_to(name)
                 own = len(change.added)
                 change.taken += messages[: len(messages) - own]
                 change.added = []
@@ -111,9 +111,15 @@ class Journal(dict[str, Any]):
             if self._asked:
                 self._refuse_if_destroyed()
             self._note(FLASH)
-            self._flash_log.setdefault(category, Drain()).added += messages
+            self._done_to(category).added += messages
             dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})
         return len(queued) + len(messages)
+
+    def _done_to(self, category: str) -> Drain:
+        """What this request did to a category so far, to be added to."""
+        if category not in self._flash_log:
+            self._flash_log = {**self._flash_log, category: Drain()}
+        return self._flash_log[category]
 
     def _put_flash(self, value: dict[str, Any] | None) -> None:
         if value is None:
@@ -199,7 +205,7 @@ class Journal(dict[str, Any]):
         draft = self._before, self._increments, self._flash_log, self._asked, cookie is not None and cookie.assigned
         self._before = images
         self._increments = _NO_INCREMENTS
-        self._flash_log = {}
+        self._flash_log = NOTHING_DONE
         self._asked &= ~_ONCE
         if cookie is not None:
             cookie.assigned = False
@@ -215,7 +221,7 @@ class Journal(dict[str, Any]):
         if not self._flash_log:
             self._flash_log = flash_log
         elif flash_log:  # two logs in a row: let the difference of the queues speak
-            self._flash_log = {}
+            self._flash_log = NOTHING_DONE
         self._asked |= asked & _ONCE
         if age_assigned:
             self._current_cookie().assigned = True
@@ -257,7 +263,7 @@ class Journal(dict[str, Any]):
             increments[key] = mine - stored if is_number(mine) and is_number(stored) else 0
         self._increments = increments
         self._before = {key: image(theirs.get(key, ABSENT)) for key in self._before}
-        self._flash_log = {}
+        self._flash_log = NOTHING_DONE
 
     def _reset(self, sid: str, data: dict[str, Any]) -> None:
         """Take the stored state; nothing is pending."""

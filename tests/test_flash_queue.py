@@ -14,7 +14,7 @@ from asgi_session.flash_queue import Drain, Log, claim, drain, merge, queue_of, 
 
 def log_of(**changes: tuple[list[Any], list[Any]]) -> Log:
     """What was done: category to (taken, added)."""
-    log: Log = {}
+    log: dict[str, Drain] = {}
     for category, (taken, added) in changes.items():
         log[category] = Drain()
         log[category].taken = taken
