@@ -9,6 +9,7 @@ from asgi_session import flash_queue, payload
 from asgi_session.decision import DESTROYED
 from asgi_session.exceptions import SessionConflict, StoreError
 from asgi_session.flash_queue import FLASH, Queue
+from asgi_session.images import image, value_of
 from asgi_session.patience import Hold
 from asgi_session.standing import Standing, report
 from asgi_session.stores.base import Utf8Record
@@ -20,13 +21,12 @@ Data = dict[str, Any]
 class Claims:
     """The messages that one request took out of the store."""
 
-    __slots__ = ("_attempt", "_standing", "_taken", "_unsure")
+    __slots__ = ("_attempt", "_standing", "_taken")
 
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
         self._taken: Queue = {}
-        self._attempt = b""  # the payload last written, whether or not the store said so
-        self._unsure: tuple[bytes, Queue] | None = None  # a removal that nobody acknowledged: its payload, the messages
+        self._attempt: bytes | None = None  # the payload that is being written, or may have been
 
     async def claim(self, category: str | None, hold: Hold) -> Queue:
         """Take one category or (None) all from the stored queue, then what this request queued itself."""
@@ -43,12 +43,11 @@ class Claims:
             if not stored or not await self._amend(take, hold):
                 taken = {}
         except StoreError:
-            self._unsure = (self._attempt, taken) if taken else None
+            if self._attempt is not None:
+                standing.unsure_claims = {**standing.unsure_claims, self._attempt: taken}
             raise
-        for name, messages in taken.items():
-            self._taken.setdefault(name, []).extend(messages)
-        own = session._flash_take_own(category)
-        return {name: [*taken.get(name, []), *own.get(name, [])] for name in {**taken, **own}}
+        self._taken = _joined(self._taken, value_of(image(taken)))  # a copy, as the handler may change what it is given
+        return _joined(taken, session._flash_take_own(category))
 
     async def give_back(self, hold: Hold) -> None:
         """Queue everything taken again, at the front; for a response that failed."""
@@ -61,12 +60,12 @@ class Claims:
         await self._put_back({}, hold)
 
     async def _put_back(self, messages: Queue, hold: Hold) -> None:
+        standing = self._standing
         try:
-            if self._unsure is not None and self._standing.sid is not None:
-                (payload_then, lost), self._unsure = self._unsure, None
-                await self._standing.fetch(self._standing.sid, hold)
-                if self._standing.record is not None and self._standing.record.utf8 == payload_then:
-                    messages = {name: [*messages.get(name, []), *lost.get(name, [])] for name in {**messages, **lost}}
+            if standing.unsure_claims and standing.sid is not None:
+                await standing.refresh(hold)
+            if standing.lost is not None:
+                messages, standing.lost = _joined(messages, standing.lost), None
             if messages:
                 await self._amend(lambda data: _with_flash(data, flash_queue.restored(data.get(FLASH), messages)), hold)
         except (StoreError, SessionConflict) as error:
@@ -80,6 +79,7 @@ class Claims:
         """
         standing = self._standing
         store = standing.settings.calls_within(hold)
+        self._attempt = None
         with Contest(standing.settings.turns, hold) as contest:
             while standing.sid is not None and standing.record is not None:
                 stored = payload.read(standing.record.utf8)
@@ -91,13 +91,20 @@ class Claims:
                     return False
                 record = Utf8Record(payload.rewrite(data, cookie), standing.expires)
                 self._attempt = record.utf8
-                if await store.replace(standing.sid, record, expected=standing.record):
+                done = await store.replace(standing.sid, record, expected=standing.record)
+                self._attempt = None
+                if done:
                     standing.record = record
+                    standing.unsure_claims = {}
                     standing.loaded._rebase(data)
                     return True
                 await contest.lost(standing.sid)
                 await standing.refresh(hold)
         return False
+
+
+def _joined(first: Queue, second: Queue) -> Queue:
+    return {name: [*first.get(name, []), *second.get(name, [])] for name in {**first, **second}}
 
 
 def _with_flash(data: Data, queue: Data | None) -> Data:

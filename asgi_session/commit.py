@@ -21,7 +21,6 @@ from asgi_session.decision import (
     EMPTY,
     FORCED,
     HAS_AGE,
-    KEEPS,
     NO_PLAN,
     OUTDATED,
     OWED,
@@ -102,7 +101,6 @@ class Commit:
             self._standing.owed = plan.cookie
             self._standing.owed_age = self._header_age()
         if plan.undeliverable:  # it was said; what is not stored now never will be
-            self._session._asked &= ~(RENEWED | KEEPS)
             self._session._start_over(self._images)
 
     def _has_to_queue(self, plan: Plan) -> bool:
@@ -143,7 +141,7 @@ class Commit:
         plan = decide(facts)
         if plan.undeliverable:
             self._say_undeliverable()
-        if self._saving and plan.store == "nothing" and facts & STORED and not standing.wrote:
+        if self._saving and plan.store == "nothing" and facts & STORED:
             return Plan("confirm", plan.cookie)  # save() has to say where the session is gone
         return plan
 
@@ -184,7 +182,10 @@ class Commit:
         if self._standing.headers_gone:
             if self._saving:
                 raise SessionError("the response has started: a new session's cookie can't be sent any more")
-            logger.error("A session first written after the response started was not stored: its cookie can't be sent.")
+            if dict.__len__(self._session):
+                logger.error(
+                    "A session first written after the response started was not stored: its cookie can't be sent."
+                )
             return
         self._standing.settings.warn_insecure()
         if self._saving:
@@ -232,6 +233,7 @@ class Commit:
             done = await self._store.replace(sid, record, expected=expected)
         except StoreError:
             standing.unsure = record.utf8
+            self._session._asked |= FORCED  # it may be stored, even if the handler takes it all back
             raise
         finally:
             if not done:
@@ -300,7 +302,6 @@ class Commit:
         standing.known |= CREATED
         standing.over = False
         session._is_new = False
-        session._asked = 0
 
     async def _touch(self) -> Outcome:
         standing = self._standing
@@ -321,6 +322,8 @@ class Commit:
         try:
             alive = await self._store.get(self._stored_id()) is not None
         except StoreError as error:
+            if self._saving:
+                raise
             return self._let_be(error)
         if not alive:
             standing.gone()
@@ -362,6 +365,8 @@ class Commit:
     def _ended(self) -> None:
         self._standing.forget_record()
         self._session._start_as_new()
+        if self._session._cookie is not None:
+            self._session._cookie.take_life(*self._standing.life())
 
 
 _CARRY_OUT: Mapping[StoreAction, Callable[[Commit], Awaitable[Outcome]]] = {

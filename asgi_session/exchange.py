@@ -87,8 +87,9 @@ class Exchange(Standing):
         if state is None:
             state = scope["state"] = {}
         self._state = state
-        scope["session"] = state["session"] = session
-        state["flash"] = Flash(session)
+        if self._inner is None:  # the innermost one is the one to see
+            scope["session"] = state["session"] = session
+            state["flash"] = Flash(session)
 
     # What a session asks of its request
 
@@ -107,11 +108,13 @@ class Exchange(Standing):
 
     async def reload(self) -> None:
         async with self._lock():
-            sid = self.sid
+            sid = self.presented.sid if self.blind and self.presented is not None else self.sid
             data = None if sid is None else await self.fetch(sid)
             if data is None or sid is None:
                 raise SessionNotFound("there is no stored session to reload")
             self.loaded._reset(sid, data)
+            self.blind = False
+            self.unsure = None
 
     async def claim(self, category: str | None) -> Queue:
         if self._claims is None:

@@ -51,15 +51,26 @@ def drain(value: object, category: str | None) -> tuple[Queue, dict[str, Any] | 
     return drained, kept or None
 
 
-def merge(base: object, ours: object, theirs: object, log: Log | None) -> dict[str, Any] | None:
+def merge(base: object, ours: object, theirs: object, log: Log | None) -> Any:
     """The `flash` value after our changes (`base` to `ours`) are made to `theirs`; None where nothing is left.
+
+    What stands there beside the queue is merged as a whole, as any other key is.
 
     Args:
         log: what was done to the queue call by call; None, or not leading from `base` to `ours`: told from these two.
     """
     if log is None or _replay(base, log) != queue_of(ours):
         log = _difference(queue_of(base), queue_of(ours))
-    return _apply(theirs, log)
+    foreign = _beside(ours) if _beside(ours) != _beside(base) else _beside(theirs)
+    queue = _apply(queue_of(theirs), log)
+    if isinstance(foreign, dict):
+        return {**foreign, **(queue or {})} or None
+    return queue or foreign
+
+
+def _beside(value: object) -> object:
+    """What a `flash` value holds beside the queue: members that are no lists, or something else than a dict."""
+    return (drain(value, None)[1] or {}) if isinstance(value, dict | None) else value
 
 
 def claim(value: object, category: str | None, log: Log) -> tuple[Queue, dict[str, Any] | None]:

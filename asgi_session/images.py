@@ -115,17 +115,34 @@ def value_of(before: object) -> Any:
     return loads(encoded) if isinstance(encoded, str) else _decode(encoded)
 
 
-def adopt(old: Any, new: Any) -> Any:
+def adopt(old: Any, new: Any, taken: dict[int, Any]) -> Any:
     """The value `new`, in the containers of `old` where both have the same shape.
 
     Application code may still hold `old`; what it does to it next is then done to the session.
+
+    Args:
+        taken: containers that serve elsewhere in the session, by their ids; those of `old` are added. A container that
+            stood in two places can't hold two values.
     """
-    if type(old) is dict and type(new) is dict:
-        merged = {key: adopt(old[key], value) if key in old else value for key, value in new.items()}
+    if type(old) not in (dict, list) or type(old) is not type(new) or id(old) in taken:
+        return new
+    taken[id(old)] = old
+    if type(old) is dict:
+        merged = {key: adopt(old[key], value, taken) if key in old else value for key, value in new.items()}
         old.clear()
         old.update(merged)
-        return old
-    if type(old) is list and type(new) is list:
-        old[:] = [adopt(mine, theirs) for mine, theirs in zip(old, new, strict=False)] + new[len(old) :]
-        return old
-    return new
+    else:
+        old[:] = [adopt(mine, theirs, taken) for mine, theirs in zip(old, new, strict=False)] + new[len(old) :]
+    return old
+
+
+def containers(value: Any) -> dict[int, Any]:
+    """The dicts and lists in a value, itself among them, by their ids."""
+    found: dict[int, Any] = {}
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, dict | list) and id(inner) not in found:
+            found[id(inner)] = inner
+            left += dict.values(inner) if isinstance(inner, dict) else inner
+    return found

@@ -16,14 +16,12 @@ from typing import Any, Protocol
 
 from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
-from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
+from asgi_session.decision import DESTROYED, KEEPS, RENEWED
 from asgi_session.exceptions import SessionDestroyed, SessionError
 from asgi_session.flash_queue import FLASH, NOTHING_DONE, Drain, Log, Queue
-from asgi_session.images import ABSENT, SCALARS, adopt, image, same, shows, shows_json, value_of
+from asgi_session.images import ABSENT, SCALARS, adopt, containers, image, same, shows, shows_json, value_of
 from asgi_session.payload import COOKIE
 from asgi_session.session_cookie import SessionCookie
-
-_ONCE = FORCED | TOUCHED  # what one commit carries out; the rest holds until it is undone
 
 
 class Owner(Protocol):
@@ -96,7 +94,8 @@ class Journal(dict[str, Any]):
             for name, messages in drained.items():
                 change = self._done_to(name)
                 own = len(change.added)
-                change.taken += messages[: len(messages) - own]
+                # Copies, since the handler may change what it was given, and merging goes by value.
+                change.taken += [value_of(image(message)) for message in messages[: len(messages) - own]]
                 change.added = []
             self._put_flash(rest)
         return drained
@@ -108,9 +107,8 @@ class Journal(dict[str, Any]):
         if not isinstance(queued, list):
             queued = []
         if messages:
-            if self._asked:
-                self._refuse_if_destroyed()
-            self._note(FLASH)
+            if FLASH not in self._before:
+                self._admit(FLASH)
             self._done_to(category).added += messages
             dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})
         return len(queued) + len(messages)
@@ -206,7 +204,7 @@ class Journal(dict[str, Any]):
         self._before = images
         self._increments = _NO_INCREMENTS
         self._flash_log = NOTHING_DONE
-        self._asked &= ~_ONCE
+        self._asked &= DESTROYED
         if cookie is not None:
             cookie.assigned = False
         return draft
@@ -214,6 +212,8 @@ class Journal(dict[str, Any]):
     def _undo_commit(self, draft: Draft) -> None:
         """Note again what a failed commit was to write."""
         before, increments, flash_log, asked, age_assigned = draft
+        if self._asked & DESTROYED or self._starts_afresh():  # meanwhile, so that nothing of it is wanted any more
+            return
         for key, added in increments.items():
             if key in self._increments or key not in self._before:  # else it was assigned since
                 self._count(key, added)
@@ -222,7 +222,7 @@ class Journal(dict[str, Any]):
             self._flash_log = flash_log
         elif flash_log:  # two logs in a row: let the difference of the queues speak
             self._flash_log = NOTHING_DONE
-        self._asked |= asked & _ONCE
+        self._asked |= asked
         if age_assigned:
             self._current_cookie().assigned = True
 
@@ -232,7 +232,8 @@ class Journal(dict[str, Any]):
         if self._flash_log:  # somebody else may have done the same, and undone it since
             changed[FLASH] = ABSENT
         images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
-        merged = {key: adopt(dict.get(self, key), value) for key, value in theirs.items() if key not in changed}
+        taken = containers([dict.get(self, key) for key in changed])
+        merged = {key: adopt(dict.get(self, key), value, taken) for key, value in theirs.items() if key not in changed}
         mine: dict[str, Any] = {}
         for key in changed:
             if key == FLASH:
@@ -321,10 +322,10 @@ class Journal(dict[str, Any]):
             self._increments = {other: added for other, added in self._increments.items() if other != key}
 
     def _note(self, key: str) -> None:
-        """Keep what a key is before it changes. After the session's end nothing is, so that every write is refused."""
+        """Keep what a key is before it goes or changes. One that is not there is not noted: it was not admitted."""
         self.accessed = True
-        if key not in self._before and not self._asked & DESTROYED:
-            self._before[key] = image(dict.get(self, key, ABSENT))
+        if key not in self._before and dict.__contains__(self, key):
+            self._before[key] = image(dict.__getitem__(self, key))
 
 
 def is_number(value: object) -> bool:

@@ -98,8 +98,9 @@ def stored_age(cookie: object, template: Cookie) -> float | None:
     if expires is None or not _is_date(expires):
         return None
     age = cookie.get("originalMaxAge")
-    if age.__class__ in _NUMBERS and math.isfinite(age) and age > 0:
-        return min(age // 1000 if age % 1000 == 0 else age / 1000, MAX_AGE)
+    if age.__class__ in _NUMBERS and 0 < age < math.inf:
+        age = min(age, MAX_AGE * 1000)
+        return age // 1000 if age % 1000 == 0 else age / 1000
     return template.first_age()
 
 

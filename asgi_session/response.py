@@ -57,6 +57,8 @@ class Response(Exchange):
             if look[0] or self.may_have_work(values=False):
                 try:
                     await self.commit(look)
+                    if not self.settings.answers_at_once and self.has_changes():  # by another task, meanwhile
+                        await self.commit()
                 except BaseException as error:
                     if not await self._answer_for(error):
                         raise

@@ -54,6 +54,9 @@ class Presented(NamedTuple):
     outdated: bool  # signed by a secret other than the first
     value: str | None  # the cookie's value where it came as `sign` spells it
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
 
 class CookieSigner:
     """Signs with the first secret, verifies with all of them."""

@@ -15,6 +15,7 @@ from asgi_session import payload
 from asgi_session.cookie import Attributes, Cookie
 from asgi_session.decision import DESTROYED, HELD_DATA, STORED, CookieAction, is_due
 from asgi_session.exceptions import StoreError
+from asgi_session.flash_queue import Queue
 from asgi_session.patience import Hold
 from asgi_session.session import Session
 from asgi_session.settings import Settings, logger
@@ -46,6 +47,10 @@ class Standing:
     """Whether this request wrote to the record."""
     unsure: bytes | None = None
     """A payload of ours whose writing failed: it may have been written all the same."""
+    unsure_claims: Mapping[bytes, Queue] = {}
+    """Removals of flash messages whose writing failed, by the payload that they would have left."""
+    lost: Queue | None = None
+    """The messages of the one of these that turned out to have been made: nobody got them."""
     over = False
     """Whether the session ended: destroyed here or elsewhere, or expired."""
     blind = False
@@ -74,7 +79,10 @@ class Standing:
 
     async def fetch(self, sid: str, hold: Hold | None = None) -> dict[str, Any] | None:
         """Read a record and remember it. Returns its data; None where it is missing or unreadable."""
-        return self.found(sid, await self.settings.calls_within(hold).get(sid))
+        record = await self.settings.calls_within(hold).get(sid)
+        if record is not None and record.utf8 in self.unsure_claims:
+            self.lost, self.unsure_claims = self.unsure_claims[record.utf8], {}
+        return self.found(sid, record)
 
     def found(self, sid: str, record: Record | None) -> dict[str, Any] | None:
         """Remember a record that was read. Returns its data; None where it is missing or unreadable."""
@@ -104,7 +112,11 @@ class Standing:
         if self.unsure is None:
             session._rebase(data)
         else:
-            self._find_out(data, expected)
+            try:
+                self._find_out(data, expected)
+            except StoreError:
+                self.record = expected  # the session is still a change to that one
+                raise
         if session._cookie is not None and not session._cookie.assigned:
             session._cookie.take_life(*self.life())
 
@@ -154,6 +166,7 @@ class Standing:
         self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if dict.__len__(self.session) else STORED)
         self.wrote = True
         self.unsure = None
+        self.unsure_claims = {}
 
     def forget_record(self) -> None:
         """Remember that nothing is stored any more."""

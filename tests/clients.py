@@ -54,6 +54,13 @@ class Browser:
         self.cookies = httpx.Cookies()
         self.raise_errors = True
 
+    def tab(self) -> Browser:
+        """Another client with the cookies that this one has now."""
+        other = Browser(app=self.app)
+        other.base_url = self.base_url
+        other.cookies.update(self.cookies)
+        return other
+
     async def visit(
         self,
         handler: Handler = lambda request: None,

@@ -37,6 +37,16 @@ class SpyStore(Store):
 
         self.before.update(dict.fromkeys(methods or ("get", "create", "replace", "touch", "destroy"), step))
 
+    def fail_once(self, method: str, *, made: bool) -> None:
+        """Let the next call of a method raise, after it did its work (as if the reply was lost) or instead."""
+        where = self.after if made else self.before
+
+        async def step() -> None:
+            del where[method]
+            raise OSError("connection reset")
+
+        where[method] = step
+
     def hang(self, *methods: str) -> None:
         """Let these methods wait for ever."""
         self.before.update(dict.fromkeys(methods, asyncio.Event().wait))  # type: ignore[arg-type]

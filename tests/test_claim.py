@@ -509,3 +509,89 @@ async def test_they_go_back_too_where_the_handler_answers_all_the_same() -> None
 
     assert (await browser.visit(handler)).status_code == 200
     assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_they_go_back_where_the_request_also_stores_something_else() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> None:
+        store.fail_once("replace", made=True)
+        with pytest.raises(StoreError):
+            await request.state.flash.claim("info")
+        request.session["b"] = 2
+
+    assert (await browser.visit(handler)).status_code == 200
+    assert await store.data() == {"a": 1, "b": 2, "flash": {"info": ["x", "y"], "error": ["z"]}}
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
+async def test_a_claim_that_is_tried_again_gives_no_message_twice(made: bool) -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        store.fail_once("replace", made=made)
+        with pytest.raises(StoreError):
+            await request.state.flash.claim("info")
+        return await request.state.flash.claim("info")
+
+    given = (await browser.visit(handler)).json()
+    assert [*given, *(await queued(store)).get("info", [])] == ["x", "y"]
+
+
+async def test_finding_out_about_a_failed_claim_overwrites_nobodys_change() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> JSONResponse:
+        store.fail_once("replace", made=False)
+        with pytest.raises(StoreError):
+            await request.state.flash.claim("info")
+        await browser.tab().visit(put(other="paid"))
+
+        async def late() -> None:
+            request.session["late"] = 1
+
+        return JSONResponse(None, background=BackgroundTask(late))
+
+    await browser.visit(handler)
+    messages = {"info": ["x", "y"], "error": ["z"]}
+    assert await store.data() == {"a": 1, "flash": messages, "other": "paid", "late": 1}
+
+
+@pytest.mark.parametrize("added", ["more", object()], ids=["JSON", "not JSON"])
+async def test_what_the_handler_does_to_a_claimed_message_does_not_go_back_with_it(added: object) -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(lambda request: request.state.flash("info", {"text": "hello"}))
+
+    async def handler(request: Request) -> Response:
+        (message,) = await request.state.flash.claim("info")
+        message["added"] = added
+        return Response(status_code=500)
+
+    assert (await browser.visit(handler)).status_code == 500
+    assert await store.data() == {"flash": {"info": [{"text": "hello"}]}}
+
+
+async def test_a_message_that_was_drained_and_changed_is_not_claimed_again() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(lambda request: request.state.flash("info", {"text": "hello"}))
+
+    async def handler(request: Request) -> Any:
+        (message,) = request.state.flash("info")
+        message["seen"] = True
+        return await request.state.flash.claim("info")
+
+    assert (await browser.visit(handler)).json() == []
+    assert await store.sids() == []
+
+
+async def test_a_claim_leaves_what_the_handler_put_beside_the_queue() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> None:
+        request.session["flash"]["n"] = 2
+        await request.state.flash.claim()
+
+    await browser.visit(handler)
+    assert await queued(store) == {"n": 2}

@@ -66,7 +66,13 @@ MERGES: dict[str, tuple[Any, Any, Any, Any]] = {
     "both drain, they add": ({"i": ["a"]}, None, {"i": ["c"]}, {"i": ["c"]}),
     "both add the same": ({"i": []}, {"i": ["b"]}, {"i": ["b"]}, {"i": ["b", "b"]}),
     "we drain one of two alike": ({"i": ["a", "a"]}, {"i": ["a"]}, {"i": ["a", "a"]}, {"i": ["a"]}),
-    "we drain, they replaced it by foreign data": ({"i": ["a"]}, None, "text", None),
+    "we drain, they replaced it by foreign data": ({"i": ["a"]}, None, "text", "text"),
+    "we replace a foreign member": ({"n": 1}, {"n": 2}, {"n": 1}, {"n": 2}),
+    "we replace a foreign member, they add": ({"n": 1}, {"n": 2}, {"n": 1, "i": ["b"]}, {"n": 2, "i": ["b"]}),
+    "we remove foreign data, they do nothing": ({"n": 1}, None, {"n": 1}, None),
+    "we put foreign data there": (None, "text", None, "text"),
+    "we put foreign data there, they add": (None, "text", {"i": ["b"]}, {"i": ["b"]}),
+    "they replace foreign data, we add": ("text", {"i": ["b"]}, "other", {"i": ["b"]}),
     "foreign members stay": ({"i": ["a"]}, None, {"i": ["a"], "n": 5}, {"n": 5}),
 }
 

@@ -452,3 +452,74 @@ def test_a_merge_is_three_way_by_key(base: dict[str, Any], theirs: dict[str, Any
         if (value := ours.get(key) if ours.get(key) != base.get(key) else theirs.get(key)) is not None
     }
     assert asyncio.run(overtaken(become(ours), become(theirs), **base)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "change", "left"),
+    [
+        ({}, lambda session: session.update(flash="text"), "text"),
+        ({}, lambda session: session.update(flash={"n": 1}), {"n": 1}),
+        ({"flash": {"n": 1}}, lambda session: session.update(flash={"n": 2}), {"n": 2}),
+        ({"flash": {"n": 1}}, lambda session: session.pop("flash"), None),
+        ({"flash": "text"}, lambda session: session.pop("flash"), None),
+    ],
+    ids=["text", "a dict", "another dict", "a dict removed", "text removed"],
+)
+async def test_what_is_no_queue_under_the_queues_key_is_merged_like_any_other_value(
+    stored: dict[str, Any], change: Handler, left: object
+) -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1, **stored))
+
+    async def handler(request: Request) -> None:
+        change(request.state.session)
+        await browser.tab().visit(put(other=1))
+
+    await browser.visit(handler)
+    assert await store.data() == {"a": 1, "other": 1, **({} if left is None else {"flash": left})}
+
+
+async def test_one_list_under_two_keys_takes_two_values_where_somebody_else_stored_them() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(z=1))
+
+    async def handler(request: Request) -> None:
+        one = [0]
+        request.session.update(a=one, b=one, c={"inner": one})
+        await request.state.session.save()
+        await browser.tab().visit(put(a=[1], b=[2], c={"inner": [3]}))
+        request.session["d"] = 4
+
+    await browser.visit(handler)
+    assert await store.data() == {"z": 1, "a": [1], "b": [2], "c": {"inner": [3]}, "d": 4}
+
+
+async def test_a_list_that_this_request_changed_under_one_key_is_not_rewritten_for_another() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=[0], b=[0]))
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        session["a"] = session["b"]
+        session["a"] = [session["b"]]
+        await browser.tab().visit(put(b=[2]))
+
+    await browser.visit(handler)
+    assert await store.data() == {"a": [[0]], "b": [2]}
+
+
+async def test_a_drained_message_that_the_handler_changed_is_drained_all_the_same() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(flash={"info": [{"text": "hello"}]}))
+
+    async def handler(request: Request) -> None:
+        (message,) = request.state.flash("info")
+        message["seen"] = True
+        await browser.tab().visit(put(other=1))
+
+    await browser.visit(handler)
+    assert await store.data() == {"other": 1}

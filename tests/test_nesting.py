@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from asgi_session import Cookie, MemoryStore, SessionMiddleware, load_session
+from asgi_session.middleware import exchange_of
 from tests.clients import SECRET, Browser, call, http_scope, put, set_cookie, set_cookies
 from tests.spy_store import SpyStore
 
@@ -82,6 +83,22 @@ async def test_of_two_sessions_the_innermost_is_the_requests(store: SpyStore) ->
         return [session is request.session, session is await load_session(request), session is not request.state.outer]
 
     assert (await between_two(store, SpyStore()).visit(endpoint)).json() == [True, True, True]
+
+
+async def test_an_outer_session_that_is_loaded_late_does_not_take_the_inner_ones_place(store: SpyStore) -> None:
+    inner = SpyStore()
+    wrapped = SessionMiddleware(Browser.serve, secret=SECRET, store=inner, name="inner")
+    browser = Browser(app=SessionMiddleware(wrapped, secret=SECRET, store=store, name="outer", autoload=False))
+
+    async def endpoint(request: Request) -> list[bool]:
+        session, flash = request.state.session, request.state.flash
+        outer = await exchange_of(request, "outer").load()
+        outer["n"] = "outer"
+        session["n"] = "inner"
+        return [request.state.session is request.session is session, request.state.flash is flash]
+
+    assert (await browser.visit(endpoint)).json() == [True, True]
+    assert (await store.data(), await inner.data()) == ({"n": "outer"}, {"n": "inner"})
 
 
 async def test_of_two_sessions_only_what_changed_is_written(store: SpyStore) -> None:

@@ -387,6 +387,19 @@ def test_the_key_cookie_is_reserved(write: Callable[[Session], Any]) -> None:
     assert one == DATA
 
 
+@pytest.mark.parametrize(("key", "error"), [("cookie", ValueError), (5, TypeError)])
+def test_removing_what_is_not_there_makes_no_bad_key_good(key: Any, error: type[Exception]) -> None:
+    one = session()
+    assert one.pop(key, None) is None
+    with pytest.raises(KeyError):
+        del one[key]
+    for write in (lambda: one.__setitem__(key, 1), lambda: one.update({key: 1}), lambda: one.increment(key)):
+        with pytest.raises(error):
+            write()
+    assert one == DATA
+    assert not one.modified
+
+
 def test_a_nested_key_named_cookie_is_free() -> None:
     one = Session()
     one["a"] = {"cookie": 1}

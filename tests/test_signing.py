@@ -230,3 +230,9 @@ def test_signatures_are_compared_in_constant_time_with_every_secret(monkeypatch:
 
 def test_the_signer_shows_no_secret() -> None:
     assert KEY.decode() not in repr(CookieSigner([KEY])) + str(CookieSigner([KEY])) + repr(ExpressSigner(KEY))
+
+
+def test_what_came_in_a_cookie_shows_neither_id_nor_signature() -> None:
+    presented = CookieSigner([KEY]).unsign(CookieSigner([KEY]).sign("abc").encode())
+    assert presented is not None
+    assert repr(presented) == str(presented) == "<Presented>"

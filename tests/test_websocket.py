@@ -293,6 +293,14 @@ async def test_a_close_before_accept_stores_no_new_session(store: SpyStore) -> N
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 
+async def test_nor_is_one_missed_that_nothing_was_put_into(store: SpyStore, caplog: pytest.LogCaptureFixture) -> None:
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.close()
+
+    await call(app_of(endpoint, store, save_uninitialized=True), websocket_scope())
+    assert (store.calls, caplog.messages) == ([], [])
+
+
 async def test_a_denial_response_saves_and_carries_the_cookie(store: SpyStore) -> None:
     async def endpoint(websocket: WebSocket) -> None:
         websocket.session["a"] = 1
