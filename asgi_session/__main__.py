@@ -131,7 +131,8 @@ async def _look_at_cookie(store: Store, line: str) -> bool:
     secret = os.environ.get("SESSION_SECRET")
     if not secret:
         raise Unanswerable("--cookie needs the secret in the environment variable SESSION_SECRET")
-    presented = CookieSigner([secret.encode()]).unsign(line.strip().rpartition("=")[2].encode())
+    value = line.strip().rpartition("=")[2].encode("utf-8", "surrogateescape")
+    presented = CookieSigner([os.fsencode(secret)]).unsign(value)
     if presented is None:
         _write("The cookie is not signed with SESSION_SECRET.")
         return False

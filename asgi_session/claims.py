@@ -46,6 +46,9 @@ class Claims:
             if self._attempt is not None:
                 standing.unsure_claims = {**standing.unsure_claims, self._attempt: taken}
             raise
+        if standing.lost is not None:  # an earlier claim of this request took it after all
+            mine, rest = flash_queue.drain(standing.lost, category)
+            taken, standing.lost = _joined(mine, taken), rest
         self._taken = _joined(self._taken, value_of(image(taken)))  # a copy, as the handler may change what it is given
         return _joined(taken, session._flash_take_own(category))
 
@@ -74,12 +77,16 @@ class Claims:
     async def _amend(self, change: Callable[[Data], Data | None], hold: Hold) -> bool:
         """Change what is stored and nothing else: not the expiry, and nothing that this request has pending.
 
+        The record is read anew first, for others may have extended its life since this request did; except where it was
+        read for this response and holds nothing to change.
+
         Args:
             change: from the stored data to what it shall be, or to None where there is nothing to change.
         """
         standing = self._standing
         store = standing.settings.calls_within(hold)
         self._attempt = None
+        fresh = False
         with Contest(standing.settings.turns, hold) as contest:
             while standing.sid is not None and standing.record is not None:
                 stored = payload.read(standing.record.utf8)
@@ -87,8 +94,12 @@ class Claims:
                     return False
                 before, cookie = stored
                 data = change(before)
-                if data is None:
+                if data is None and (fresh or not standing.headers_gone):
                     return False
+                if data is None or not fresh:
+                    fresh = True
+                    await standing.refresh(hold)
+                    continue
                 record = Utf8Record(payload.rewrite(data, cookie), standing.expires)
                 self._attempt = record.utf8
                 done = await store.replace(standing.sid, record, expected=standing.record)

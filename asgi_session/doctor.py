@@ -6,6 +6,7 @@ Findings name session keys, never values or ids. `python -m asgi_session doctor`
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from decimal import Decimal
@@ -144,11 +145,12 @@ def _in_javascript(value: Any) -> Any:
         return {key: _in_javascript(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_in_javascript(inner) for inner in value]
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
         try:
-            return float(value)
+            number = float(value)
         except OverflowError:
             return None
+        return number if math.isfinite(number) else None
     return value
 
 

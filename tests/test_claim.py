@@ -95,7 +95,7 @@ async def test_a_claim_neither_sends_a_cookie_nor_moves_the_expiry(clock: Clock)
     response = await browser.visit(claim)
     assert set_cookie(response) is None
     assert (await store.only()).expires == START + 600
-    assert store.calls == ["get", "replace"]
+    assert store.calls == ["get", "get", "replace"]  # the second for the expiry, which others may have moved
 
 
 async def test_a_claim_does_not_save_other_pending_changes() -> None:
@@ -595,3 +595,38 @@ async def test_a_claim_leaves_what_the_handler_put_beside_the_queue() -> None:
 
     await browser.visit(handler)
     assert await queued(store) == {"n": 2}
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_late_claim_leaves_the_life_that_others_have_given_the_session(status: int, clock: Clock) -> None:
+    browser, store = await waiting(cookie=Cookie(max_age=3600), rolling=True)
+
+    other = browser.tab()
+
+    async def handler(request: Request) -> Response:
+        for _ in range(4):
+            clock.advance(1200)
+            await other.visit()
+        await request.state.flash.claim("info")
+        return Response(status_code=status)
+
+    await browser.visit(handler)
+    assert (await store.only()).expires == clock.now + 3600
+
+
+async def test_a_claim_on_a_long_connection_finds_what_was_queued_meanwhile() -> None:
+    browser, store = await waiting()
+    claimed: list[Any] = []
+
+    async def handler(request: Request) -> StreamingResponse:
+        async def body() -> AsyncIterator[str]:
+            yield "first"
+            await browser.tab().visit(lambda other: other.state.flash("news", "n"))
+            claimed.extend(await request.state.flash.claim("news"))
+            yield "last"
+
+        return StreamingResponse(body())
+
+    await browser.visit(handler)
+    assert claimed == ["n"]
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}

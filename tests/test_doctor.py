@@ -80,7 +80,7 @@ def test_a_key_that_express_drops_is_found(key: str) -> None:
     assert list(examine(text(**{key: 1}))) == [Finding("Express drops the key when it loads the session", key)]
 
 
-@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 10**400])
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 10**400, 10**4200])
 def test_an_integer_that_express_rounds_is_found_at_any_depth(number: int) -> None:
     findings = list(examine(text(order={"ids": [1, number]})))
     assert findings == [Finding("holds an integer beyond 2**53, which Express rounds", "order")]
@@ -453,6 +453,15 @@ def test_a_cookie_of_another_secret_is_recognised(
     one_session: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paste(monkeypatch, CookieSigner([b"another"]).sign("known"))
+    assert doctor("--store", one_session, "--cookie") == 1
+    assert "is not signed with SESSION_SECRET" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("secret", [SECRET, "\udcff"])
+def test_what_is_no_text_at_all_is_a_cookie_that_is_not_signed(
+    one_session: str, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paste(monkeypatch, "connect.sid=s%3Aknown.\udcff", secret)  # as Python passes bytes on that it can't decode
     assert doctor("--store", one_session, "--cookie") == 1
     assert "is not signed with SESSION_SECRET" in capsys.readouterr().out
 

@@ -5,6 +5,7 @@ Needs PyMongo (``asgi-session[mongo]``). Motor's collections work through the sa
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,7 +13,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from bson.datetime_ms import DatetimeMS
-from bson.errors import BSONError
+from bson.dbref import DBRef
+from bson.errors import BSONError, InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
@@ -23,6 +25,8 @@ from asgi_session.exceptions import StoreError
 from asgi_session.stores import mongo_document as form
 from asgi_session.stores.base import Record, Store
 from asgi_session.stores.mongo_index import ExpiryIndex
+
+logger = logging.getLogger("asgi_session")
 
 
 class MongoCollection(Protocol):
@@ -117,12 +121,16 @@ class MongoStore(Store):
         # plain values, which are read faster than raw documents: only a sub-document has to be kept as it came.
         by_id = {"_id": self._id(sid)}
         with _BACKEND_ERRORS:
-            if self._stringify:
-                text = await self._plain.find_one(by_id)
-                if text is None or not isinstance(text.get("session"), dict):
-                    return None if text is None else self._record(text)
-            found = await self._collection.find_one(by_id)
-            return None if found is None else self._record(found)
+            try:
+                if self._stringify:
+                    text = await self._plain.find_one(by_id)
+                    if text is None or not isinstance(text.get("session"), dict | DBRef):  # a DBRef: with the key $ref
+                        return None if text is None else self._record(text)
+                found = await self._collection.find_one(by_id)
+                return None if found is None else self._record(found)
+            except InvalidBSON:
+                logger.warning("A stored session's document can't be decoded; it is treated as missing.")
+                return None
 
     async def create(self, sid: str, record: Record) -> bool:
         await self._ready()

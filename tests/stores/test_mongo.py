@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
+import bson
 import pytest
 from bson import json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 from bson.son import SON
 from pymongo import AsyncMongoClient, MongoClient, WriteConcern
 from pymongo.errors import PyMongoError
@@ -440,6 +442,27 @@ async def test_a_sub_document_whose_first_key_is_an_operator_is_compared_as_data
     found = await read(document_store)
     await mongo_collection.update_one({}, {"$set": {"session": {"other": 1}}})
     assert not await document_store.replace("a", record(), expected=found)
+
+
+async def test_a_sub_document_that_looks_like_a_reference_can_be_written(
+    store: MongoStore, document_store: MongoStore
+) -> None:
+    await document_store.create("a", record('"$ref":"x","$id":1'))
+    assert await store.replace("a", record('"b":2'), expected=await read(store))
+    assert json.loads((await read(store)).payload)["b"] == 2
+
+
+@pytest.mark.parametrize("spoiled", ["session", "ua"])
+@pytest.mark.parametrize("stringify", [True, False])
+async def test_a_document_that_is_no_utf8_is_missing(
+    mongo_collection: Any, spoiled: str, stringify: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = bson.encode({"_id": SECRET_ID, "session": "{}", spoiled: "ZZZZ"})
+    await mongo_collection.insert_one(RawBSONDocument(whole.replace(b"ZZZZ", b"Z\xe9ZZ")))
+    async with MongoStore(mongo_collection, stringify=stringify) as store:
+        assert await store.get(SECRET_ID) is None
+    assert "treated as missing" in caplog.text
+    assert SECRET_ID not in caplog.text
 
 
 @pytest.mark.parametrize("text", [r'"k":"\ud800"', f'"k":{2**64}', r'"k\u0000":1', '"k":' + "[" * 190 + "]" * 190])
