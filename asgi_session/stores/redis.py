@@ -42,7 +42,8 @@ class RedisStore(Store):
 
     A client that was handed in stays the caller's to close and to share. More calls than its pool has connections (and
     than 100) wait for one. A key without expiry (connect-redis's ``disableTTL``) lives for `ttl` from each time it is
-    read. A value that is not UTF-8 is logged and read as missing. Reading or replacing what is no string is a `StoreError`.
+    read. A value that is not UTF-8 is logged and read as missing. What is no string can't be read or replaced:
+    that raises `StoreError`.
 
     Args:
         client: an asyncio client.
