@@ -42,7 +42,7 @@ def test_a_fresh_session_takes_nothing_from_the_old_one_when_its_commit_has_to_q
 
 
 def test_a_drained_message_stays_drained_though_a_claim_took_it_and_gave_it_back_meanwhile() -> None:
-    outcome = run("much", [("drain", "put"), ("claim", "fail")], "01101")
+    outcome = run("much", [("drain", "put"), ("claim", "fail")], "0111011")
     assert outcome.answers[0].seen == [["first"]]
     assert outcome.stored[OLD]["a"] == "request 0"
     assert queue_of(outcome.stored[OLD]) == []
