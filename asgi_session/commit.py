@@ -182,7 +182,7 @@ class Commit:
         if self._standing.headers_gone:
             if self._saving:
                 raise SessionError("the response has started: a new session's cookie can't be sent any more")
-            if dict.__len__(self._session):
+            if dict.__len__(self._session) and not self._standing.refused:
                 logger.error(
                     "A session first written after the response started was not stored: its cookie can't be sent."
                 )

@@ -60,12 +60,20 @@ class Exchange(Standing):
         if self.session is not None:
             return self.session
         if self.settings.answers_at_once:
-            await (self.begin() or nothing())
+            await self._load_late()
             return self.loaded
         async with self._lock():  # another task of this request may be at it
             if self.session is None:
-                await (self.begin() or nothing())
+                await self._load_late()
             return self.loaded
+
+    async def _load_late(self) -> None:
+        await (self.begin() or nothing())
+        inner = self._inner
+        while inner is not None:  # theirs is the session to be seen
+            if inner.session is not None:
+                inner._show(inner.session)
+            inner = inner._inner
 
     async def _load(self, sid: str) -> None:
         settings = self.settings
@@ -87,9 +95,8 @@ class Exchange(Standing):
         if state is None:
             state = scope["state"] = {}
         self._state = state
-        if self._inner is None:  # the innermost one is the one to see
-            scope["session"] = state["session"] = session
-            state["flash"] = Flash(session)
+        scope["session"] = state["session"] = session
+        state["flash"] = Flash(session)
 
     # What a session asks of its request
 

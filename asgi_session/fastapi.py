@@ -1,9 +1,9 @@
 """Sessions as FastAPI dependencies, for HTTP and WebSocket routes.
 
-Write ``session: SessionDep``, never ``session: Session`` alone: FastAPI would take that for a request body.
+Write ``session: SessionDep``, never ``session: Session`` alone: FastAPI refuses such a route.
 """
 
-from __future__ import annotations
+# No ``from __future__ import annotations``: FastAPI before 0.123.7 can't resolve those of an object that is called.
 
 from typing import Annotated
 

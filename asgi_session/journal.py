@@ -95,7 +95,8 @@ class Journal(dict[str, Any]):
                 change = self._done_to(name)
                 own = len(change.added)
                 # Copies, since the handler may change what it was given, and merging goes by value.
-                change.taken += [value_of(image(message)) for message in messages[: len(messages) - own]]
+                for message in messages[: len(messages) - own]:
+                    change.taken.append(message if message.__class__ in SCALARS else value_of(image(message)))
                 change.added = []
             self._put_flash(rest)
         return drained

@@ -48,7 +48,7 @@ class Response(Exchange):
 
     async def _start(self, message: Message) -> None:
         closing = message["type"] == "websocket.close"
-        self.headers_gone = closing  # then no cookie goes with what is committed
+        self.headers_gone = self.refused = closing  # then no cookie goes with what is committed
         if message.get("status", 200) >= 500:
             self._saves = False
             await self.give_back()

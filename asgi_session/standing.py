@@ -55,6 +55,8 @@ class Standing:
     """Whether the session ended: destroyed here or elsewhere, or expired."""
     blind = False
     """Whether the store failed when it was to be loaded: then nothing is written."""
+    refused = False
+    """Whether this is a WebSocket that was closed before it was accepted, which stores no new session."""
     _https: bool | None = None
 
     def __init__(self, settings: Settings, scope: Scope, send: Send, template: Cookie) -> None:

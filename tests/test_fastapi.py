@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request, WebSocket
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
@@ -483,3 +484,8 @@ async def test_what_is_injected_is_what_stands_on_the_request(autoload: bool) ->
         return [session is state.session, session is request.session, flash is state.flash]
 
     assert (await Browser(app=app).visit()).json() == [True, True, True]
+
+
+def test_old_versions_of_fastapi_understand_what_a_required_session_takes() -> None:
+    # Before 0.123.7 they can't resolve the annotations of an object that is called where these are text.
+    assert RequiredSession.__call__.__annotations__["connection"] is HTTPConnection

@@ -283,13 +283,14 @@ async def test_a_close_before_accept_saves_an_existing_session(store: SpyStore, 
     assert await store.data() == {"a": 2}
 
 
-async def test_a_close_before_accept_stores_no_new_session(store: SpyStore) -> None:
+async def test_a_close_before_accept_stores_no_new_session(store: SpyStore, caplog: pytest.LogCaptureFixture) -> None:
     async def endpoint(websocket: WebSocket) -> None:
         websocket.session["a"] = 1
         await websocket.close()
 
     sent = await call(app_of(endpoint, store), websocket_scope())
     assert store.calls == []
+    assert caplog.messages == []
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 

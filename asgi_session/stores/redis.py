@@ -15,7 +15,7 @@ from asgi_session.exceptions import StoreError
 from asgi_session.stores import redis_scripts as scripts
 from asgi_session.stores.base import Record, Store, Utf8Record
 from asgi_session.stores.redis_scripts import Script
-from asgi_session.stores.redis_server import MOST_CALLS, Run, driver, ms, reach
+from asgi_session.stores.redis_server import MOST_CALLS, Run, client_of, ms, reach
 
 logger = logging.getLogger("asgi_session")
 
@@ -79,7 +79,7 @@ class RedisStore(Store):
             ImportError: neither redis-py nor valkey-py is installed.
             ValueError: not such a URL, or `ttl` is not positive and finite.
         """
-        store = cls(driver(url).from_url(url), prefix=prefix, ttl=ttl)
+        store = cls(client_of(url), prefix=prefix, ttl=ttl)
         store._ours = True
         return store
 

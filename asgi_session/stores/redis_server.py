@@ -13,6 +13,7 @@ import asyncio
 import importlib
 import inspect
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -138,15 +139,17 @@ def reach(client: Any) -> OneServer | Cluster:
     )
 
 
-def driver(url: str) -> Any:
-    names = ["redis.asyncio", "valkey.asyncio"]
+def client_of(url: str) -> Any:
+    """A client for a URL, of whichever package is there; of both, the one that the URL is named after."""
+    names = ["redis", "valkey"]
     if url.startswith("valkey"):
         names.reverse()
     for name in names:
         try:
-            return importlib.import_module(name)
+            package = importlib.import_module(f"{name}.asyncio")
         except ImportError:
             continue
+        return package.from_url(re.sub("^valkey", "redis", url) if name == "redis" else url)
     raise ImportError("RedisStore.from_url needs redis-py: pip install 'asgi-session[redis]'")
 
 

@@ -730,6 +730,14 @@ async def test_valkey_py_serves_where_redis_py_is_missing(
         assert await store.create("a", Record("payload", soon()))
 
 
+async def test_a_valkey_url_is_for_redis_py_too(
+    monkeypatch: pytest.MonkeyPatch, valkey_server: Server, redis_prefix: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "valkey.asyncio", None)
+    async with RedisStore.from_url(f"valkey://127.0.0.1:{valkey_server.port}", prefix=redis_prefix) as store:
+        assert await store.get("a") is None
+
+
 def test_without_a_driver_from_url_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     monkeypatch.setitem(sys.modules, "valkey.asyncio", None)
