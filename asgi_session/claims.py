@@ -9,7 +9,7 @@ from asgi_session import flash_queue, payload
 from asgi_session.decision import DESTROYED
 from asgi_session.exceptions import SessionConflict, StoreError
 from asgi_session.flash_queue import FLASH, Queue
-from asgi_session.images import image, value_of
+from asgi_session.images import copied
 from asgi_session.patience import Hold
 from asgi_session.standing import Standing, report
 from asgi_session.stores.base import Utf8Record
@@ -49,7 +49,7 @@ class Claims:
         if standing.lost is not None:  # an earlier claim of this request took it after all
             mine, rest = flash_queue.drain(standing.lost, category)
             taken, standing.lost = _joined(mine, taken), rest
-        self._taken = _joined(self._taken, value_of(image(taken)))  # a copy, as the handler may change what it is given
+        self._taken = _joined(self._taken, copied(taken))  # a copy, as the handler may change what it is given
         return _joined(taken, session._flash_take_own(category))
 
     async def give_back(self, hold: Hold) -> None:

@@ -61,7 +61,18 @@ class Commit:
         saving: the handler asked for it, so that nothing may be dropped in silence.
     """
 
-    __slots__ = ("_age", "_changes", "_expires", "_hold", "_images", "_saving", "_session", "_standing", "_store")
+    __slots__ = (
+        "_age",
+        "_changes",
+        "_expires",
+        "_hold",
+        "_holds_data",
+        "_images",
+        "_saving",
+        "_session",
+        "_standing",
+        "_store",
+    )
 
     _age: float | None
     """Seconds of the full age; None: a browser session."""
@@ -69,6 +80,8 @@ class Commit:
     """Unix time at which it ends, if it begins with this commit."""
     _changes: dict[str, object]
     _images: dict[str, object]
+    _holds_data: bool
+    """Whether there is anything in what is being written."""
 
     def __init__(self, standing: Standing, hold: Hold | None, saving: bool) -> None:
         assert standing.session is not None
@@ -201,6 +214,7 @@ class Commit:
         if self._age is not None or self._session._cookie is not None:
             self._begin_life()
         session, attributes = self._session, self._standing.attributes()
+        self._holds_data = dict.__len__(session) > 0
         return Utf8Record(payload.write(session, self._age, self._expires, attributes, self._changes), self._expires)
 
     def _begin_life(self) -> None:
@@ -240,7 +254,7 @@ class Commit:
                 self._session._undo_commit(draft)
         if not done:
             return "beaten"
-        standing.written(sid, record, self._age)
+        standing.written(sid, record, self._age, held_data=self._holds_data)
         return "done"
 
     async def _create(self) -> Outcome:
@@ -298,7 +312,7 @@ class Commit:
 
     def _created(self, sid: str, record: Record) -> None:
         standing, session = self._standing, self._session
-        standing.written(sid, record, self._age)
+        standing.written(sid, record, self._age, held_data=self._holds_data)
         standing.known |= CREATED
         standing.over = False
         session._is_new = False

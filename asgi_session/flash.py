@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
 from asgi_session.flash_queue import Queue, queue_of
+from asgi_session.images import copied
 from asgi_session.session import Session
 
 _NOTHING: Any = object()
@@ -84,11 +85,11 @@ class Flash:
     def peek(self, category: str) -> list[Any]: ...
 
     def peek(self, category: str | None = None) -> Queue | list[Any]:
-        """Look at the messages of a category (a list) or of all (a dict of lists) and leave them queued."""
+        """Look at the messages of a category (a list) or of all (a dict of lists): copies, and they stay queued."""
         queues = queue_of(self._session._flash())
         if category is None:
-            return {name: list(messages) for name, messages in queues.items()}
-        return list(queues.get(category, []))
+            return {name: [*map(copied, messages)] for name, messages in queues.items()}
+        return [*map(copied, queues.get(category, []))]
 
     def __len__(self) -> int:
         """How many messages are queued."""

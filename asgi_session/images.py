@@ -7,6 +7,8 @@ the cheapest there is), in a 1-tuple that no session value can be confused with.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from types import NoneType
 from typing import Any, Final
 
@@ -31,7 +33,8 @@ SCALARS: Final = frozenset({str, int, float, bool, NoneType, _Absent})
 ALWAYS_JSON: Final = SCALARS - {float}
 """Those of them whose values JSON can hold, whatever they are."""
 
-_NEVER_THE_SAME: Final = math.nan
+NEVER_THE_SAME: Final = math.nan
+"""An image that shows no value at all."""
 
 
 def image(value: object) -> object:
@@ -62,7 +65,7 @@ def _exact_image(value: object) -> object:
     try:
         return (dumps(value),)
     except Unserializable:
-        return _NEVER_THE_SAME
+        return NEVER_THE_SAME
 
 
 def is_json(now: object, value: object) -> bool:
@@ -89,10 +92,11 @@ def shows_json(now: object, value: object) -> bool:
 
 def same(before: object, now: object) -> bool:
     """Whether two images show equal values: 1 is 1.0 and a dict's order does not matter, but True is not 1."""
-    if before.__class__ is now.__class__:
-        if before == now or before.__class__ is not tuple:
-            return before == now
-        before, now = value_of(before), value_of(now)
+    if before.__class__ is now.__class__ and (before == now or before.__class__ is not tuple):
+        return before == now
+    if before is ABSENT or now is ABSENT:
+        return False
+    before, now = value_of(before), value_of(now)
     return before == now and _same_kinds(before, now)
 
 
@@ -115,34 +119,48 @@ def value_of(before: object) -> Any:
     return loads(encoded) if isinstance(encoded, str) else _decode(encoded)
 
 
-def adopt(old: Any, new: Any, taken: dict[int, Any]) -> Any:
+def copied(value: Any) -> Any:
+    """The value, in containers that nobody else has."""
+    if value.__class__ in SCALARS:
+        return value
+    now = image(value)
+    return value_of(now) if now.__class__ is tuple else value
+
+
+def adopt(old: Any, new: Any, places: Counter[int]) -> Any:
     """The value `new`, in the containers of `old` where both have the same shape.
 
     Application code may still hold `old`; what it does to it next is then done to the session.
 
     Args:
-        taken: containers that serve elsewhere in the session, by their ids; those of `old` are added. A container that
-            stood in two places can't hold two values.
+        places: in how many places each container stands, by its id. One that stands in several can't hold two values.
     """
-    if type(old) not in (dict, list) or type(old) is not type(new) or id(old) in taken:
+    if type(old) not in (dict, list) or type(old) is not type(new):
         return new
-    taken[id(old)] = old
-    if type(old) is dict:
-        merged = {key: adopt(old[key], value, taken) if key in old else value for key, value in new.items()}
-        old.clear()
-        old.update(merged)
+    if same(image(old), image(new)):
+        return old
+    if type(old) is list:
+        items = [adopt(mine, theirs, places) for mine, theirs in zip(old, new, strict=False)] + new[len(old) :]
+        if places[id(old)] != 1:
+            return items
+        old[:] = items
     else:
-        old[:] = [adopt(mine, theirs, taken) for mine, theirs in zip(old, new, strict=False)] + new[len(old) :]
+        members = {key: adopt(old[key], value, places) if key in old else value for key, value in new.items()}
+        if places[id(old)] != 1:
+            return members
+        old.clear()
+        old.update(members)
     return old
 
 
-def containers(value: Any) -> dict[int, Any]:
-    """The dicts and lists in a value, itself among them, by their ids."""
-    found: dict[int, Any] = {}
-    left = [value]
+def places_in(values: Iterable[Any]) -> Counter[int]:
+    """In how many places in these values each dict or list stands, by its id."""
+    places: Counter[int] = Counter()
+    left = list(values)
     while left:
-        inner = left.pop()
-        if isinstance(inner, dict | list) and id(inner) not in found:
-            found[id(inner)] = inner
-            left += dict.values(inner) if isinstance(inner, dict) else inner
-    return found
+        value = left.pop()
+        if isinstance(value, dict | list):
+            places[id(value)] += 1
+            if places[id(value)] == 1:
+                left += dict.values(value) if isinstance(value, dict) else value
+    return places

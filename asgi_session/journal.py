@@ -12,14 +12,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
 from asgi_session.decision import DESTROYED, KEEPS, RENEWED
 from asgi_session.exceptions import SessionDestroyed, SessionError
 from asgi_session.flash_queue import FLASH, NOTHING_DONE, Drain, Log, Queue
-from asgi_session.images import ABSENT, SCALARS, adopt, containers, image, same, shows, shows_json, value_of
+from asgi_session.images import (
+    ABSENT,
+    NEVER_THE_SAME,
+    SCALARS,
+    adopt,
+    copied,
+    image,
+    places_in,
+    same,
+    shows,
+    shows_json,
+    value_of,
+)
 from asgi_session.payload import COOKIE
 from asgi_session.session_cookie import SessionCookie
 
@@ -56,6 +68,7 @@ class Journal(dict[str, Any]):
         "_id",
         "_increments",
         "_is_new",
+        "_loaded",
         "_owner",
         "accessed",
     )
@@ -71,6 +84,7 @@ class Journal(dict[str, Any]):
     ) -> None:
         if data:
             dict.update(self, data)
+        self._loaded: object = data
         self._owner = owner
         self._id = sid
         self._cookie: SessionCookie | None = None
@@ -95,8 +109,7 @@ class Journal(dict[str, Any]):
                 change = self._done_to(name)
                 own = len(change.added)
                 # Copies, since the handler may change what it was given, and merging goes by value.
-                for message in messages[: len(messages) - own]:
-                    change.taken.append(message if message.__class__ in SCALARS else value_of(image(message)))
+                change.taken += map(copied, messages[: len(messages) - own])
                 change.added = []
             self._put_flash(rest)
         return drained
@@ -233,8 +246,7 @@ class Journal(dict[str, Any]):
         if self._flash_log:  # somebody else may have done the same, and undone it since
             changed[FLASH] = ABSENT
         images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
-        taken = containers([dict.get(self, key) for key in changed])
-        merged = {key: adopt(dict.get(self, key), value, taken) for key, value in theirs.items() if key not in changed}
+        merged = self._adopted({key: value for key, value in theirs.items() if key not in changed})
         mine: dict[str, Any] = {}
         for key in changed:
             if key == FLASH:
@@ -250,7 +262,32 @@ class Journal(dict[str, Any]):
         result = {key: mine.get(key, merged.get(key)) for key in theirs} | mine
         dict.clear(self)
         dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
-        self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
+        # What this request changed stays a change, though somebody else did the same: they may undo it yet.
+        pending = {key: NEVER_THE_SAME for key in changed if key in images and key != FLASH}
+        self._before = {
+            key: before for key, before in images.items() if key in changed or isinstance(before, tuple)
+        } | pending
+
+    def _adopted(self, theirs: dict[str, Any]) -> dict[str, Any]:
+        """Values that this request did not change, in the containers that the handler was given.
+
+        Only what was loaded is given other content. What the handler assigned under a key may be anybody's, a constant
+        even.
+        """
+        places = places_in(dict.values(self))
+        known = self._loaded if isinstance(self._loaded, dict) else {}
+        loaded: dict[str, Any] = {}
+        adopted: dict[str, Any] = {}
+        for key, value in theirs.items():
+            old = dict.get(self, key)
+            if old is known.get(key):
+                adopted[key] = loaded[key] = adopt(old, value, places)
+            elif same(image(old), image(value)):
+                adopted[key] = old
+            else:
+                adopted[key] = loaded[key] = value
+        self._loaded = {**known, **loaded}
+        return adopted
 
     def _adds_up(self) -> bool:
         """Whether something is noted that would count twice if it were done twice."""
@@ -271,6 +308,7 @@ class Journal(dict[str, Any]):
         """Take the stored state; nothing is pending."""
         self._forget()
         dict.update(self, data)
+        self._loaded = data
         self._id = sid
         self._cookie = None
         self._asked = 0
@@ -303,10 +341,8 @@ class Journal(dict[str, Any]):
 
     def _admit(self, key: str) -> None:
         """Note a key that is to be written, and was not noted yet; whatever is wrong with it shows here."""
-        if not isinstance(key, str):
-            raise TypeError("session keys are str")
-        if key == COOKIE:
-            raise ValueError("the session key 'cookie' is reserved")
+        if not isinstance(key, str) or key == COOKIE:
+            _refuse(key)
         if self._asked:
             self._refuse_if_destroyed()
         self.accessed = True
@@ -327,6 +363,12 @@ class Journal(dict[str, Any]):
         self.accessed = True
         if key not in self._before and dict.__contains__(self, key):
             self._before[key] = image(dict.__getitem__(self, key))
+
+
+def _refuse(key: object) -> NoReturn:
+    if not isinstance(key, str):
+        raise TypeError("session keys are str")
+    raise ValueError("the session key 'cookie' is reserved")
 
 
 def is_number(value: object) -> bool:

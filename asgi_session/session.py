@@ -8,6 +8,7 @@ from typing import Any, Self
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.images import SCALARS, image
 from asgi_session.journal import Journal, is_number
+from asgi_session.payload import COOKIE
 from asgi_session.session_cookie import SessionCookie
 
 
@@ -105,6 +106,7 @@ class Session(Journal):
         Raises:
             TypeError: `by` or the value is not a number; bool is none.
         """
+        self.accessed = True
         value = dict.get(self, key, 0)
         if not is_number(value) or not is_number(by):
             raise TypeError("only numbers can be incremented, and only by numbers")
@@ -230,6 +232,7 @@ class Session(Journal):
         return dict.pop(self, key, *default)
 
     def popitem(self) -> tuple[str, Any]:
+        self.accessed = True
         for key in dict.__reversed__(self):
             return key, self.pop(key)
         return dict.popitem(self)
@@ -242,6 +245,9 @@ class Session(Journal):
     def update(self, *args: Any, **kwargs: Any) -> None:
         self.accessed = True
         new = dict(*args, **kwargs)
+        for key in new:
+            if not isinstance(key, str) or key == COOKIE:
+                self._admit(key)  # which refuses it, before anything is noted
         for key in new:
             if key not in self._before:
                 self._admit(key)

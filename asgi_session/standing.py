@@ -111,6 +111,8 @@ class Standing:
             self.gone()
             return
         session = self.loaded
+        if session._asked & DESTROYED or session._starts_afresh():  # what is stored does not matter then
+            return
         if self.unsure is None:
             session._rebase(data)
         else:
@@ -158,14 +160,13 @@ class Standing:
             return age, time.time() + age
         return age, self.expires
 
-    def written(self, sid: str, record: Record, age: float | None) -> None:
-        """Remember what was written, as it was handed to the store, and its full age."""
-        assert self.session is not None
+    def written(self, sid: str, record: Record, age: float | None, *, held_data: bool) -> None:
+        """Remember what was written, as it was handed to the store, its full age, and whether it holds anything."""
         self.sid = sid
         self.record = record
         self.age = age
         self.expires = record.expires or time.time() + self.settings.default_life
-        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if dict.__len__(self.session) else STORED)
+        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if held_data else STORED)
         self.wrote = True
         self.unsure = None
         self.unsure_claims = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import json
 from collections.abc import Callable
 from typing import Any
@@ -231,3 +232,19 @@ def test_modified_holds_exactly_where_the_json_of_some_key_differs(
     for _ in range(steps):
         mutate(session, data)
     assert session.modified is (texts(start) != texts(session))
+
+
+class Role(enum.StrEnum):
+    ADMIN = "admin"
+
+
+class Level(enum.IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize(("stored", "equal"), [("admin", Role.ADMIN), (1, Level.ONE)])
+def test_a_member_of_an_enumeration_that_is_equal_is_no_change(stored: object, equal: object) -> None:
+    session = Session({"a": stored, "b": {"c": stored}})
+    session["a"] = equal
+    session["b"]["c"] = equal
+    assert not session.modified

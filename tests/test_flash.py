@@ -389,3 +389,18 @@ async def test_a_message_appended_by_hand_reaches_the_next_request() -> None:
 def test_repr_shows_no_messages(flash: Flash) -> None:
     flash("info", "s3cret")
     assert "s3cret" not in repr(flash) + str(flash)
+
+
+async def test_what_is_done_to_a_peeked_message_is_not_done_to_the_queue() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(flash={"info": [{"m": 1}]}))
+
+    def handler(request: Request) -> None:
+        flash = request.state.flash
+        for message in (flash.peek("info")[0], flash.peek()["info"][0]):
+            message["x"] = float("nan")
+        request.session["a"] = 1
+
+    await browser.visit(handler)
+    assert await store.data() == {"flash": {"info": [{"m": 1}]}, "a": 1}

@@ -523,3 +523,134 @@ async def test_a_drained_message_that_the_handler_changed_is_drained_all_the_sam
 
     await browser.visit(handler)
     assert await store.data() == {"other": 1}
+
+
+async def test_what_others_stored_is_never_written_into_an_object_of_the_applications() -> None:
+    defaults: dict[str, Any] = {"theme": "light", "recent": [], "more": {"list": []}}
+    browser = Browser(store=SpyStore())
+    await browser.visit(put(prefs=defaults, n=0))
+
+    async def handler(request: Request) -> None:
+        request.session["prefs"] = defaults  # equal to what is stored, so no change
+        request.session["n"] = 1
+
+        def of_another_tab(other: Request) -> None:
+            other.session["prefs"]["recent"].append("private")
+            other.session["prefs"]["more"]["list"].append("private")
+
+        await browser.tab().visit(of_another_tab)
+
+    await browser.visit(handler)
+    assert defaults == {"theme": "light", "recent": [], "more": {"list": []}}
+    stored = await browser.read()
+    assert (stored["prefs"]["recent"], stored["n"]) == (["private"], 1)
+
+
+async def test_a_container_that_was_loaded_still_belongs_to_the_session_after_a_merge() -> None:
+    browser = Browser(store=SpyStore())
+    await browser.visit(put(cart=["a"], n=0))
+
+    async def handler(request: Request) -> None:
+        cart = request.session["cart"]
+        for number in (1, 2):
+            request.session["n"] = number
+            await browser.tab().visit(lambda other: other.session["cart"].append("theirs"))
+            await request.state.session.save()
+        cart.append("ours")
+
+    await browser.visit(handler)
+    assert await browser.read() == {"cart": ["a", "theirs", "theirs", "ours"], "n": 2}
+
+
+async def test_a_copy_of_a_key_keeps_what_was_copied() -> None:
+    browser = Browser(store=SpyStore())
+    await browser.visit(put(current=[1, 2]))
+
+    async def handler(request: Request) -> None:
+        request.session["previous"] = request.session["current"]
+        await browser.tab().visit(lambda other: other.session["current"].append(3))
+
+    await browser.visit(handler)
+    assert await browser.read() == {"current": [1, 2, 3], "previous": [1, 2]}
+
+
+async def test_rows_that_are_one_list_take_what_others_stored_in_one_of_them() -> None:
+    browser = Browser(store=SpyStore())
+    await browser.visit(put(board=[[0], [0]]))
+
+    async def handler(request: Request) -> None:
+        request.session["board"] = [[0]] * 2
+        request.session["n"] = 1
+        await browser.tab().visit(lambda other: other.session["board"][0].append(1))
+
+    await browser.visit(handler)
+    assert await browser.read() == {"board": [[0, 1], [0]], "n": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "same", "left"),
+    [
+        (lambda s: s.update(k=5, j=5), lambda s: s.update(k=5), {"k": 5, "j": 5}),
+        (lambda s: (s.pop("k"), s.update(j=5)), lambda s: s.pop("k"), {"j": 5}),
+    ],
+    ids=["assigned", "removed"],
+)
+async def test_a_change_that_another_request_made_too_and_a_third_undid_is_made_by_the_last_commit(
+    change: Callable[[Any], Any], same: Callable[[Any], Any], left: dict[str, Any]
+) -> None:
+    store = SpyStore()
+    browsers = [Browser(store=store) for _ in range(2)]  # two processes: nobody hands out turns
+    await browsers[0].visit(put(k=1, j=1))
+    browsers[1].cookies.update(browsers[0].cookies)
+    others: list[Callable[[Any], Any]] = [same, lambda session: session.update(k=7, j=7)]
+
+    async def first_somebody_else() -> None:
+        if others:
+            other, step = others.pop(0), store.before.pop("replace")
+            await browsers[1].visit(lambda request: other(request.state.session) and None)
+            store.before["replace"] = step
+
+    async def handler(request: Request) -> None:
+        change(request.state.session)
+        store.before["replace"] = first_somebody_else
+
+    await browsers[0].visit(handler)
+    assert await store.data() == left
+
+
+async def test_a_session_that_is_started_afresh_while_a_save_collides_takes_nothing_over() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(secret="old", z=0))
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        session["n"] = 1
+
+        async def meanwhile() -> None:
+            del store.before["replace"]
+            await browser.tab().visit(put(z=1))
+            session.regenerate()
+            session["user"] = "new"
+
+        store.before["replace"] = meanwhile
+        await session.save()
+
+    await browser.visit(handler)
+    assert await store.data() == {"user": "new"}
+
+
+@pytest.mark.parametrize("attempt", ["update", "pop"])
+async def test_an_attempt_that_failed_makes_no_assignment_of_an_increment(attempt: str) -> None:
+    browser = Browser(store=SpyStore())
+    await browser.visit(put(m=0))
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        with pytest.raises((TypeError, KeyError)):
+            session.update({"n": 5, 5: 2}) if attempt == "update" else session.pop("n")
+        session.increment("n")
+        await browser.tab().visit(lambda other: other.state.session.increment("n") and None)
+
+    await browser.visit(handler)
+    assert await browser.read() == {"m": 0, "n": 2}
