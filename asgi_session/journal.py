@@ -262,11 +262,12 @@ class Journal(dict[str, Any]):
         result = {key: mine.get(key, merged.get(key)) for key in theirs} | mine
         dict.clear(self)
         dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
-        # What this request changed stays a change, though somebody else did the same: they may undo it yet.
-        pending = {key: NEVER_THE_SAME for key in changed if key in images and key != FLASH}
-        self._before = {
-            key: before for key, before in images.items() if key in changed or isinstance(before, tuple)
-        } | pending
+        self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
+        left, _ = self._look()
+        if left:  # then this commit is not over, and what somebody else did as well may be undone before it is
+            self._before |= {
+                key: NEVER_THE_SAME for key in changed if key in images and key not in left and key != FLASH
+            }
 
     def _adopted(self, theirs: dict[str, Any]) -> dict[str, Any]:
         """Values that this request did not change, in the containers that the handler was given.
