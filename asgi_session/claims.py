@@ -94,12 +94,12 @@ class Claims:
                     return False
                 before, cookie = stored
                 data = change(before)
-                if data is None and (fresh or not standing.headers_gone):
-                    return False
-                if data is None or not fresh:
+                if not fresh and (data is not None or standing.headers_gone):
                     fresh = True
                     await standing.refresh(hold)
                     continue
+                if data is None:
+                    return False
                 record = Utf8Record(payload.rewrite(data, cookie), standing.expires)
                 self._attempt = record.utf8
                 done = await store.replace(standing.sid, record, expected=standing.record)

@@ -87,7 +87,7 @@ class Commit:
         assert standing.session is not None
         self._standing = standing
         self._session = standing.session
-        self._store = standing.settings.calls if hold is None else standing.settings.calls_within(hold)
+        self._store = standing.settings.calls_within(hold)
         self._hold = hold
         self._saving = saving
 
@@ -167,8 +167,6 @@ class Commit:
             age = cookie.original_max_age
             if cookie.assigned:
                 facts |= AGE_ASSIGNED | CHANGED
-        elif facts & (STORED | RENEWED) == STORED:
-            age = standing.age
         else:
             age = standing.full_age()
         self._age, self._expires = age, None

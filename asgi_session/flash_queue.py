@@ -61,7 +61,8 @@ def merge(base: object, ours: object, theirs: object, log: Log | None) -> Any:
     """
     if log is None or _replay(base, log) != queue_of(ours):
         log = _difference(queue_of(base), queue_of(ours))
-    foreign = _beside(ours) if _beside(ours) != _beside(base) else _beside(theirs)
+    mine = _beside(ours)
+    foreign = mine if mine != _beside(base) else _beside(theirs)
     queue = _apply(queue_of(theirs), log)
     if isinstance(foreign, dict):
         return {**foreign, **(queue or {})} or None

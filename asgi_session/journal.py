@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
@@ -84,7 +84,7 @@ class Journal(dict[str, Any]):
     ) -> None:
         if data:
             dict.update(self, data)
-        self._loaded: object = data
+        self._loaded = data
         self._owner = owner
         self._id = sid
         self._cookie: SessionCookie | None = None
@@ -213,14 +213,13 @@ class Journal(dict[str, Any]):
         Args:
             images: as a look told just now.
         """
-        cookie = self._cookie
-        draft = self._before, self._increments, self._flash_log, self._asked, cookie is not None and cookie.assigned
+        draft = self._before, self._increments, self._flash_log, self._asked, self._age_assigned()
         self._before = images
         self._increments = _NO_INCREMENTS
         self._flash_log = NOTHING_DONE
         self._asked &= DESTROYED
-        if cookie is not None:
-            cookie.assigned = False
+        if self._cookie is not None:
+            self._cookie.assigned = False
         return draft
 
     def _undo_commit(self, draft: Draft) -> None:
@@ -276,7 +275,7 @@ class Journal(dict[str, Any]):
         even.
         """
         places = places_in(dict.values(self))
-        known = self._loaded if isinstance(self._loaded, dict) else {}
+        known = dict(self._loaded)
         loaded: dict[str, Any] = {}
         adopted: dict[str, Any] = {}
         for key, value in theirs.items():
@@ -342,13 +341,11 @@ class Journal(dict[str, Any]):
 
     def _admit(self, key: str) -> None:
         """Note a key that is to be written, and was not noted yet; whatever is wrong with it shows here."""
-        if not isinstance(key, str) or key == COOKIE:
-            _refuse(key)
+        check_key(key)
         if self._asked:
             self._refuse_if_destroyed()
         self.accessed = True
-        value = dict.get(self, key, ABSENT)
-        self._before[key] = value if value.__class__ in SCALARS else image(value)
+        self._before[key] = image(dict.get(self, key, ABSENT))
 
     def _count(self, key: str, added: float) -> None:
         """Note what was added to a number."""
@@ -366,10 +363,12 @@ class Journal(dict[str, Any]):
             self._before[key] = image(dict.__getitem__(self, key))
 
 
-def _refuse(key: object) -> NoReturn:
+def check_key(key: object) -> None:
+    """TypeError or ValueError for what can't be a session key."""
     if not isinstance(key, str):
         raise TypeError("session keys are str")
-    raise ValueError("the session key 'cookie' is reserved")
+    if key == COOKIE:
+        raise ValueError("the session key 'cookie' is reserved")
 
 
 def is_number(value: object) -> bool:

@@ -7,8 +7,7 @@ from typing import Any, Self
 
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.images import SCALARS, image
-from asgi_session.journal import Journal, is_number
-from asgi_session.payload import COOKIE
+from asgi_session.journal import Journal, check_key, is_number
 from asgi_session.session_cookie import SessionCookie
 
 
@@ -245,9 +244,8 @@ class Session(Journal):
     def update(self, *args: Any, **kwargs: Any) -> None:
         self.accessed = True
         new = dict(*args, **kwargs)
-        for key in new:
-            if not isinstance(key, str) or key == COOKIE:
-                self._admit(key)  # which refuses it, before anything is noted
+        for key in new:  # all of them before anything is noted
+            check_key(key)
         for key in new:
             if key not in self._before:
                 self._admit(key)

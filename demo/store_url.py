@@ -35,8 +35,7 @@ def open_store(url: str) -> Store:
             return MemoryStore()
         if scheme.startswith("mongodb"):
             return MongoStore.from_url(url)
-        # redis-py talks to Valkey just as well, and is what the demo's dependencies bring.
-        return RedisStore.from_url(scheme.replace("valkey", "redis") + url[len(scheme) :])
+        return RedisStore.from_url(scheme + url[len(scheme) :])
     except Exception:
         # Drivers quote the URL in what they raise, password and all; so neither the text nor the cause goes further.
         raise StoreURLError(f"this is no address that a {KINDS[scheme]} client understands") from None

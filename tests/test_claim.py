@@ -42,6 +42,12 @@ async def claim_info(request: Request) -> Any:
     return await request.state.flash.claim("info")
 
 
+async def claim_in_vain(request: Request, store: SpyStore, category: str | None = "info", *, made: bool) -> None:
+    store.fail_once("replace", made=made)
+    with pytest.raises(StoreError):
+        await request.state.flash.claim(category)
+
+
 async def queued(store: SpyStore) -> Any:
     return (await store.data()).get("flash")
 
@@ -483,12 +489,8 @@ async def test_a_store_that_fails_lets_nothing_be_claimed() -> None:
 async def test_messages_whose_removal_the_store_did_not_acknowledge_go_back() -> None:
     browser, store = await waiting()
 
-    async def lost_reply() -> None:
-        store.work()
-        raise OSError
-
     async def handler(request: Request) -> Any:
-        store.after["replace"] = lost_reply
+        store.fail_once("replace", made=True)
         return await request.state.flash.claim()
 
     assert (await browser.visit(handler)).status_code == 503
@@ -498,14 +500,8 @@ async def test_messages_whose_removal_the_store_did_not_acknowledge_go_back() ->
 async def test_they_go_back_too_where_the_handler_answers_all_the_same() -> None:
     browser, store = await waiting()
 
-    async def lost_reply() -> None:
-        store.work()
-        raise OSError
-
     async def handler(request: Request) -> None:
-        store.after["replace"] = lost_reply
-        with pytest.raises(StoreError):
-            await request.state.flash.claim()
+        await claim_in_vain(request, store, None, made=True)
 
     assert (await browser.visit(handler)).status_code == 200
     assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
@@ -515,9 +511,7 @@ async def test_they_go_back_where_the_request_also_stores_something_else() -> No
     browser, store = await waiting()
 
     async def handler(request: Request) -> None:
-        store.fail_once("replace", made=True)
-        with pytest.raises(StoreError):
-            await request.state.flash.claim("info")
+        await claim_in_vain(request, store, made=True)
         request.session["b"] = 2
 
     assert (await browser.visit(handler)).status_code == 200
@@ -529,9 +523,7 @@ async def test_a_claim_that_is_tried_again_gives_no_message_twice(made: bool) ->
     browser, store = await waiting()
 
     async def handler(request: Request) -> Any:
-        store.fail_once("replace", made=made)
-        with pytest.raises(StoreError):
-            await request.state.flash.claim("info")
+        await claim_in_vain(request, store, made=made)
         return await request.state.flash.claim("info")
 
     given = (await browser.visit(handler)).json()
@@ -542,9 +534,7 @@ async def test_finding_out_about_a_failed_claim_overwrites_nobodys_change() -> N
     browser, store = await waiting()
 
     async def handler(request: Request) -> JSONResponse:
-        store.fail_once("replace", made=False)
-        with pytest.raises(StoreError):
-            await request.state.flash.claim("info")
+        await claim_in_vain(request, store, made=False)
         await browser.tab().visit(put(other="paid"))
 
         async def late() -> None:

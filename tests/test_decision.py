@@ -12,7 +12,8 @@ import pytest
 from starlette.requests import Request
 
 from asgi_session import Cookie, Record, decision
-from asgi_session.decision import CookieAction, Plan, decide, is_due
+from asgi_session.commit import _CARRY_OUT
+from asgi_session.decision import CookieAction, Plan, StoreAction, decide, is_due
 from asgi_session.signing import CookieSigner
 
 from .clients import SECRET, Browser, attributes, set_cookie
@@ -431,3 +432,7 @@ async def test_touching_is_throttled_by_default_where_express_touches_at_every_r
     clock.advance(60)
     await browser.visit()
     assert store.calls == ["get", "get", "touch"]
+
+
+def test_there_is_a_way_to_carry_out_every_action() -> None:
+    assert set(_CARRY_OUT) == set(get_args(StoreAction))

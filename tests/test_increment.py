@@ -143,10 +143,6 @@ async def test_increments_before_and_after_a_save_both_count_once() -> None:
     assert await browser.read() == {"n": 116}
 
 
-async def lost_reply() -> None:
-    raise OSError
-
-
 @pytest.mark.parametrize("moment", ["before", "after"], ids=["before the write", "after the write"])
 async def test_an_increment_whose_save_failed_counts_once_when_it_is_saved_again(moment: str) -> None:
     store = SpyStore()
@@ -155,10 +151,9 @@ async def test_an_increment_whose_save_failed_counts_once_when_it_is_saved_again
 
     async def handler(request: Request) -> None:
         request.state.session.increment("n")
-        getattr(store, moment)["replace"] = lost_reply
+        store.fail_once("replace", made=moment == "after")
         with pytest.raises(StoreError):
             await request.state.session.save()
-        store.work()
         request.state.session.increment("n", 100)
 
     assert (await browser.visit(handler)).status_code == 200
@@ -175,10 +170,9 @@ async def test_an_increment_that_may_or_may_not_be_stored_is_refused_rather_than
 
     async def handler(request: Request) -> None:
         request.state.session.increment("n")
-        getattr(store, moment)["replace"] = lost_reply
+        store.fail_once("replace", made=moment == "after")
         with pytest.raises(StoreError):
             await request.state.session.save()
-        store.work()
         await browser.visit(add(10))  # now the store holds neither what was there nor what was to be written
 
     assert (await browser.visit(handler)).status_code == 503
