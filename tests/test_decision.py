@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from itertools import count, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 from starlette.requests import Request
