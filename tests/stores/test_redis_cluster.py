@@ -171,18 +171,24 @@ async def test_a_write_follows_a_slot_that_has_moved(
     sid, slot = next((sid, slot) for sid, slot in slots.items() if is_empty(slot))
     names = [ask(node.port, "CLUSTER", "MYID").split("\r\n")[1] for node in redis_cluster]
 
-    def move(name: str) -> None:
-        for node in redis_cluster:
-            assert ask(node.port, "CLUSTER", "SETSLOT", str(slot), "NODE", name).startswith("+OK")
+    def move(source: int, target: int) -> None:
+        """As in a migration: who was importing the slot takes a higher epoch, so that gossip does not give it back."""
 
-    move(names[(home(slot) + 1) % 3])
+        def set_slot(node: int, *how: str) -> None:
+            assert ask(redis_cluster[node].port, "CLUSTER", "SETSLOT", str(slot), *how).startswith("+OK")
+
+        set_slot(target, "IMPORTING", names[source])
+        for node in (target, source, 3 - source - target):
+            set_slot(node, "NODE", names[target])
+
+    move(home(slot), (home(slot) + 1) % 3)
     try:
         record = Record("payload", soon())
         assert await store.create(sid, record)
         assert await store.get(sid) == record
         assert await store.destroy(sid)
     finally:
-        move(names[home(slot)])
+        move((home(slot) + 1) % 3, home(slot))
 
 
 async def test_a_dead_node_is_a_store_error_and_a_restarted_one_serves_again(driver: Any) -> None:
