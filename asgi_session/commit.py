@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from asgi_session import payload
+from asgi_session.cookie import Attributes
 from asgi_session.decision import (
     AGE_ASSIGNED,
     CHANGED,
@@ -63,6 +64,7 @@ class Commit:
 
     __slots__ = (
         "_age",
+        "_attributes",
         "_changes",
         "_expires",
         "_hold",
@@ -74,6 +76,8 @@ class Commit:
         "_store",
     )
 
+    _attributes: Attributes | None
+    """The cookie's, where the decision looked at them."""
     _age: float | None
     """Seconds of the full age; None: a browser session."""
     _expires: float | None
@@ -87,7 +91,7 @@ class Commit:
         assert standing.session is not None
         self._standing = standing
         self._session = standing.session
-        self._store = standing.settings.calls_within(hold)
+        self._store = standing.settings.calls if hold is None else standing.settings.calls_within(hold)
         self._hold = hold
         self._saving = saving
 
@@ -169,7 +173,8 @@ class Commit:
                 facts |= AGE_ASSIGNED | CHANGED
         else:
             age = standing.full_age()
-        self._age, self._expires = age, None
+        self._age = age
+        self._attributes = self._expires = None
         if age is not None:
             facts |= HAS_AGE
         if self._changes:
@@ -181,7 +186,8 @@ class Commit:
         if standing.owed == "send":
             facts |= OWED
         if not facts & STORED or facts & RENEWED:
-            if not standing.can_be_sent(standing.attributes()):
+            self._attributes = standing.attributes()
+            if not standing.can_be_sent(self._attributes):
                 facts |= UNDELIVERABLE
         elif not facts & (CHANGED | CREATED) and standing.is_due(age):
             facts |= DUE
@@ -209,9 +215,10 @@ class Commit:
 
     def _record(self) -> Record:
         """What to store, the full age beginning now."""
-        if self._age is not None or self._session._cookie is not None:
+        session = self._session
+        if self._age is not None or session._cookie is not None:
             self._begin_life()
-        session, attributes = self._session, self._standing.attributes()
+        attributes = self._attributes or self._standing.attributes()
         self._holds_data = dict.__len__(session) > 0
         return Utf8Record(payload.write(session, self._age, self._expires, attributes, self._changes), self._expires)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import formatdate
 from functools import cached_property, lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from asgi_session.json_text import dumps
 
@@ -24,9 +24,11 @@ _SAME_SITE_NAMES = {"lax": "Lax", "strict": "Strict", "none": "None"}
 _PRIORITY_NAMES = {"low": "Low", "medium": "Medium", "high": "High"}
 
 
-class Attributes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Attributes:
     """A cookie's settings as they come out on one kind of connection (http or https), ready to be written."""
 
+    on_https: bool
     can_be_sent: bool  # False: a Secure cookie on plain http
     header_front: str  # Domain and Path
     header_back: str  # HttpOnly, Secure, Partitioned, Priority, SameSite
@@ -142,6 +144,7 @@ class Cookie:
             secure=secure, httpOnly=self.httponly, domain=self.domain, path=self.path, sameSite=samesite
         )
         return Attributes(
+            on_https=https,
             can_be_sent=https or not secure,
             header_front=f"{front}; Path={self.path}",
             header_back=back,

@@ -8,8 +8,9 @@ known to be alive at that moment.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 StoreAction = Literal["nothing", "create", "renew", "replace", "touch", "confirm", "discard", "destroy"]
 """What to do in the store.
@@ -23,7 +24,8 @@ CookieAction = Literal["nothing", "send", "delete"]
 """What to tell the client about its cookie, if the store agrees."""
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Plan:
     """What a commit does."""
 
     store: StoreAction

@@ -254,5 +254,5 @@ class Exchange(Standing):
         return self._saving
 
 
-async def nothing() -> None:
-    """What is awaited where there is nothing to do."""
+async def nothing(message: object = None) -> None:
+    """What is awaited where there is nothing to do, and where messages go that nobody shall see."""

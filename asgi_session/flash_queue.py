@@ -44,7 +44,7 @@ def drain(value: object, category: str | None) -> tuple[Queue, dict[str, Any] | 
     kept: dict[str, Any] = {}
     if isinstance(value, dict):
         for name, messages in value.items():
-            if not isinstance(messages, list) or (messages and category not in (None, name)):
+            if not isinstance(messages, list) or (messages and category is not None and category != name):
                 kept[name] = messages
             elif messages:
                 drained[name] = messages

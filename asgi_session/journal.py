@@ -174,7 +174,7 @@ class Journal(dict[str, Any]):
 
     def _is_dirty(self) -> bool:
         """Whether the handler did anything that a commit has to carry out."""
-        if self._asked or self._age_assigned():
+        if self._asked or (self._cookie is not None and self._cookie.assigned):
             return True
         for key, before in self._before.items():
             if not shows(before, dict.get(self, key, ABSENT)):
@@ -192,10 +192,10 @@ class Journal(dict[str, Any]):
         for key, before in self._before.items():
             value = dict.get(self, key, ABSENT)
             if value.__class__ in SCALARS:
-                if before.__class__ is value.__class__ or before is ABSENT:
+                if before.__class__ is value.__class__:
                     if value != before:
                         changes[key] = value
-                elif not same(before, value):
+                elif before is ABSENT or not same(before, value):
                     changes[key] = value
             else:
                 now = image(value)
@@ -213,13 +213,14 @@ class Journal(dict[str, Any]):
         Args:
             images: as a look told just now.
         """
-        draft = self._before, self._increments, self._flash_log, self._asked, self._age_assigned()
+        age_assigned = False
+        if self._cookie is not None:
+            age_assigned, self._cookie.assigned = self._cookie.assigned, False
+        draft = self._before, self._increments, self._flash_log, self._asked, age_assigned
         self._before = images
         self._increments = _NO_INCREMENTS
         self._flash_log = NOTHING_DONE
         self._asked &= DESTROYED
-        if self._cookie is not None:
-            self._cookie.assigned = False
         return draft
 
     def _undo_commit(self, draft: Draft) -> None:
@@ -345,7 +346,8 @@ class Journal(dict[str, Any]):
         if self._asked:
             self._refuse_if_destroyed()
         self.accessed = True
-        self._before[key] = image(dict.get(self, key, ABSENT))
+        value = dict.get(self, key, ABSENT)
+        self._before[key] = value if value.__class__ in SCALARS else image(value)
 
     def _count(self, key: str, added: float) -> None:
         """Note what was added to a number."""

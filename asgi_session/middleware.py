@@ -85,14 +85,14 @@ class SessionMiddleware:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        settings = self._settings
+        app, settings = self.app, self._settings
         outer: Exchange | None = scope.get(IN_CHARGE)
         if scope["type"] not in ("http", "websocket") or (outer is not None and _find(outer, settings.name)):
-            await self.app(scope, receive, send)
+            await app(scope, receive, send)
             return
         template = settings.template or settings.template_for(scope)
         if template.path != "/" and not path_matches(scope, template.path):
-            await self.app(scope, receive, send)
+            await app(scope, receive, send)
             return
         response = scope[IN_CHARGE] = Response(settings, scope, send, template)
         if outer is not None:
@@ -102,7 +102,7 @@ class SessionMiddleware:
                 loading = response.begin()
                 if loading is not None:
                     await loading
-            await self.app(scope, receive, response.send)
+            await app(scope, receive, response.send)
         except WebSocketDisconnect:  # the client hung up, which is a normal end
             await response.hang_up()
             raise

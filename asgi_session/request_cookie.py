@@ -12,15 +12,14 @@ def cookie_values(header: bytes, name: bytes) -> list[bytes]:
     Names are compared to the letter. Blanks around name and value go, quotes stay: the value is taken as it is
     (RFC 6265, 5.4 sends back what it got).
     """
-    values: list[bytes] = []
-    if header.find(name) < 0:  # bytes are slow at `in`: they try the name as a number first
-        return values
-    for pair in header.split(b";"):
-        if pair.find(name) >= 0:
-            key, separator, value = pair.partition(b"=")
-            if separator and key.strip(b" \t") == name:
-                values.append(value.strip(b" \t"))
-    return values
+    occurrences = header.count(name)
+    if occurrences == 0:
+        return []
+    before, found, after = header.partition(name + b"=")
+    if occurrences == 1 and found and (not before or before.endswith(b"; ")):  # as browsers have it
+        return [after.partition(b";")[0].strip(b" \t")]
+    pairs = [pair.partition(b"=") for pair in header.split(b";")]
+    return [value.strip(b" \t") for key, separator, value in pairs if separator and key.strip(b" \t") == name]
 
 
 def path_matches(scope: Mapping[str, Any], cookie_path: str) -> bool:

@@ -24,14 +24,11 @@ class Response(Exchange):
 
     _accepted = False  # a WebSocket is open
     _saves = True  # False: the response failed, so nothing more is committed
-    _replaced = False  # 503 went out instead of the app's response
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the server's own awaitable where there is nothing to do."""
         kind = message["type"]
         if self.headers_gone:
-            if self._replaced:
-                return nothing()
             last = not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close"
             if last and (self._accepted or self._claims is not None or self.has_changes()):
                 return self._end(message)
@@ -44,11 +41,14 @@ class Response(Exchange):
                 self._accepted = kind == "websocket.accept"
                 if self.session is not None and self.session.accessed:
                     message = with_session_headers(message, None, vary=True)
-        return self._send(message)
+        send = self._send
+        return send(message)
 
     async def _start(self, message: Message) -> None:
-        closing = message["type"] == "websocket.close"
-        self.headers_gone = self.refused = closing  # then no cookie goes with what is committed
+        kind = message["type"]
+        closing = kind == "websocket.close"
+        if closing:
+            self.headers_gone = self.refused = True  # no cookie goes with what is committed
         if message.get("status", 200) >= 500:
             self._saves = False
             await self.give_back()
@@ -67,10 +67,11 @@ class Response(Exchange):
             set_cookie = None if self.owed == "nothing" else self.set_cookie_header()
             vary = self.session is not None and self.session.accessed
             self.headers_gone = True  # there is no way back
-            self._accepted = message["type"] == "websocket.accept"
+            self._accepted = kind == "websocket.accept"
             if vary or set_cookie is not None:
                 message = with_session_headers(message, set_cookie, vary)
-        await self._send(message)
+        send = self._send
+        await send(message)
 
     async def _answer_for(self, error: BaseException) -> bool:
         """Answer 503 where the store let the commit down; False where the error is to be let through."""
@@ -118,5 +119,6 @@ class Response(Exchange):
 
     async def _refuse(self, error: BaseException) -> None:
         report(error)
-        self._replaced = self.headers_gone = True
-        await answer_unavailable(self.scope, self._send, accepted=self._accepted)
+        send, self._send = self._send, nothing  # for what the app still sends
+        self.headers_gone = True
+        await answer_unavailable(self.scope, send, accepted=self._accepted)

@@ -10,7 +10,7 @@ import hmac
 import re
 from binascii import b2a_base64
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from itsdangerous import Signer
@@ -47,7 +47,8 @@ class ExpressSigner(Signer):
         return hmac.compare_digest(sig if sig.__class__ is bytes else want_bytes(sig), self.get_signature(value))
 
 
-class Presented(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Presented:
     """A session id that came in a cookie whose signature is ours."""
 
     sid: str

@@ -45,19 +45,14 @@ class Standing:
     """The stored data that came with the request; only its keys are to be relied on."""
     wrote = False
     """Whether this request wrote to the record."""
-    unsure: bytes | None = None
-    """A payload of ours whose writing failed: it may have been written all the same."""
     unsure_claims: Mapping[bytes, Queue] = {}
     """Removals of flash messages whose writing failed, by the payload that they would have left."""
     lost: Queue | None = None
     """The messages of the one of these that turned out to have been made: nobody got them."""
     over = False
     """Whether the session ended: destroyed here or elsewhere, or expired."""
-    blind = False
-    """Whether the store failed when it was to be loaded: then nothing is written."""
     refused = False
     """Whether this is a WebSocket that was closed before it was accepted, which stores no new session."""
-    _https: bool | None = None
 
     def __init__(self, settings: Settings, scope: Scope, send: Send, template: Cookie) -> None:
         # What every request looks at. The rest is set where it differs from the defaults above.
@@ -72,6 +67,10 @@ class Standing:
         """What the client is to be told about its cookie."""
         self.headers_gone = False
         """Whether it is too late for a cookie."""
+        self.blind = False
+        """Whether the store failed when it was to be loaded: then nothing is written."""
+        self.unsure: bytes | None = None
+        """A payload of ours whose writing failed: it may have been written all the same."""
 
     @property
     def loaded(self) -> Session:
@@ -168,8 +167,8 @@ class Standing:
         self.expires = record.expires or time.time() + self.settings.default_life
         self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if held_data else STORED)
         self.wrote = True
-        self.unsure = None
-        self.unsure_claims = {}
+        if self.unsure is not None or self.unsure_claims:
+            self.unsure, self.unsure_claims = None, {}
 
     def forget_record(self) -> None:
         """Remember that nothing is stored any more."""
@@ -187,17 +186,15 @@ class Standing:
 
     def attributes(self) -> Attributes:
         """The cookie's attributes as they come out on this connection."""
-        https = self._https
-        if https is None:
-            https = self.scope.get("scheme") in _ENCRYPTED or (self.settings.proxy and self._came_by_https())
-            self._https = https
         session = self.session
         template = self.template if session is None or session._cookie is None else session._cookie.template
-        return template.on_https if https else template.on_http
+        if self.scope.get("scheme") in _ENCRYPTED or (self.settings.proxy and self._came_by_https()):
+            return template.on_https
+        return template.on_http
 
     def can_be_sent(self, attributes: Attributes) -> bool:
         """Whether the connection may carry the cookie: a Secure one must not go over plain http."""
-        return attributes.can_be_sent and (not self.settings.must_be_secure or self._https is True)
+        return attributes.can_be_sent and (not self.settings.must_be_secure or attributes.on_https)
 
     def _came_by_https(self) -> bool:
         """Whether the client's connection is encrypted, as a trusted proxy says."""

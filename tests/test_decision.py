@@ -101,7 +101,7 @@ def facts_of(names: str) -> int:
 
 @pytest.mark.parametrize(("facts", "store", "cookie"), TABLE, ids=[row[0] for row in TABLE])
 def test_the_table(facts: str, store: str, cookie: str) -> None:
-    assert decide(facts_of(facts)) == (store.removesuffix("!"), cookie, store.endswith("!"))
+    assert decide(facts_of(facts)) == Plan(store.removesuffix("!"), cookie, undeliverable=store.endswith("!"))
 
 
 FACTS = {name: value for name, value in vars(decision).items() if name.isupper() and isinstance(value, int)}

@@ -63,6 +63,21 @@ def test_no_cookie_header_whatever_upsets_the_search(header: bytes) -> None:
         assert b";" not in value
 
 
+def taken_pair_by_pair(header: bytes, name: bytes) -> list[bytes]:
+    found = []
+    for pair in header.split(b";"):
+        key, equals, value = pair.partition(b"=")
+        if equals and key.strip(b" \t") == name:
+            found.append(value.strip(b" \t"))
+    return found
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(st.sampled_from([b"sid", b"=", b";", b"; ", b" ", b"\t", b"x", b"si", b"d"])).map(b"".join))
+def test_however_cookies_are_spaced_they_are_what_stands_between_the_semicolons(header: bytes) -> None:
+    assert values(header, name=b"sid") == taken_pair_by_pair(header, b"sid")
+
+
 def scope(path: str, root_path: str = "") -> dict[str, Any]:
     return {"path": path, "root_path": root_path}
 
