@@ -22,6 +22,7 @@ from asgi_session.decision import (
     EMPTY,
     FORCED,
     HAS_AGE,
+    HELD_DATA,
     NO_PLAN,
     OUTDATED,
     OWED,
@@ -68,7 +69,7 @@ class Commit:
         "_changes",
         "_expires",
         "_hold",
-        "_holds_data",
+        "_holds",
         "_images",
         "_saving",
         "_session",
@@ -84,8 +85,8 @@ class Commit:
     """Unix time at which it ends, if it begins with this commit."""
     _changes: dict[str, object]
     _images: dict[str, object]
-    _holds_data: bool
-    """Whether there is anything in what is being written."""
+    _holds: int
+    """`HELD_DATA` where there is anything in what is being written, else 0."""
 
     def __init__(self, standing: Standing, hold: Hold | None, saving: bool) -> None:
         assert standing.session is not None
@@ -219,7 +220,7 @@ class Commit:
         if self._age is not None or session._cookie is not None:
             self._begin_life()
         attributes = self._attributes or self._standing.attributes()
-        self._holds_data = dict.__len__(session) > 0
+        self._holds = HELD_DATA if dict.__len__(session) else 0
         return Utf8Record(payload.write(session, self._age, self._expires, attributes, self._changes), self._expires)
 
     def _begin_life(self) -> None:
@@ -259,7 +260,7 @@ class Commit:
                 self._session._undo_commit(draft)
         if not done:
             return "beaten"
-        standing.written(sid, record, self._age, held_data=self._holds_data)
+        standing.written(sid, record, self._age, self._holds)
         return "done"
 
     async def _create(self) -> Outcome:
@@ -317,7 +318,7 @@ class Commit:
 
     def _created(self, sid: str, record: Record) -> None:
         standing, session = self._standing, self._session
-        standing.written(sid, record, self._age, held_data=self._holds_data)
+        standing.written(sid, record, self._age, self._holds)
         standing.known |= CREATED
         standing.over = False
         session._is_new = False

@@ -135,7 +135,7 @@ class Exchange(Standing):
 
     # What the middleware does
 
-    def commit(self, look: Look | None = None, *, saving: bool = False) -> Awaitable[None]:
+    def commit(self, look: Look | None = None, saving: bool = False) -> Awaitable[None]:
         """Carry out what the handler did to the session; a cancellation waits until that is done. Raises as `Commit`.
 
         Args:
@@ -162,7 +162,7 @@ class Exchange(Standing):
         finally:
             hold.release()
 
-    def may_have_work(self, *, values: bool = True) -> bool:
+    def may_have_work(self, values: bool = True) -> bool:
         """Whether the start of a response may call for a commit.
 
         Args:

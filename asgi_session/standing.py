@@ -159,13 +159,20 @@ class Standing:
             return age, time.time() + age
         return age, self.expires
 
-    def written(self, sid: str, record: Record, age: float | None, *, held_data: bool) -> None:
-        """Remember what was written, as it was handed to the store, its full age, and whether it holds anything."""
+    def written(self, sid: str, record: Record, age: float | None, holds: int) -> None:
+        """Remember what was written, as it was handed to the store.
+
+        Args:
+            sid: the id.
+            record: the record.
+            age: seconds of its full age; None: a browser session.
+            holds: `HELD_DATA` where it holds anything, else 0.
+        """
         self.sid = sid
         self.record = record
         self.age = age
         self.expires = record.expires or time.time() + self.settings.default_life
-        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if held_data else STORED)
+        self.known = self.known & ~HELD_DATA | STORED | holds
         self.wrote = True
         if self.unsure is not None or self.unsure_claims:
             self.unsure, self.unsure_claims = None, {}
