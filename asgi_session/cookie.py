@@ -155,8 +155,10 @@ class Cookie:
 
 
 def check_name(name: str) -> None:
-    """ValueError for a cookie name that is no RFC 6265 token."""
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    """ValueError for a cookie name that is no RFC 6265 token, TypeError for one that is no str."""
+    if not isinstance(name, str):
+        raise TypeError("name is not a str")
+    if not _TOKEN.fullmatch(name):
         raise ValueError("the cookie's name is not an RFC 6265 token")
 
 

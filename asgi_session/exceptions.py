@@ -10,11 +10,11 @@ class StoreError(SessionError):
 
 
 class SessionNotFound(SessionError):
-    """The session was destroyed, was regenerated or has expired since this request loaded it."""
+    """The session was destroyed, regenerated or has expired since it was loaded; or `reload` found none stored."""
 
 
 class SessionConflict(SessionError):
-    """Other writers were faster at every one of a bounded number of tries; nothing was written."""
+    """Others were faster at each of a bounded number of tries, or every drawn id was taken; nothing was written."""
 
 
 class SessionDestroyed(SessionError):

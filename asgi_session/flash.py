@@ -41,7 +41,7 @@ class Flash:
         `flash(category)` drains one category to a list, `flash()` all of them to a dict of lists.
 
         Raises:
-            TypeError: the message does not fit its arguments, or the category is no str.
+            TypeError: the message does not fit its arguments, or the category that it is queued under is no str.
             SessionDestroyed: a message is queued after the session's end.
         """
         if message is not _NOTHING:

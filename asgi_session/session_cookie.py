@@ -24,7 +24,7 @@ class SessionCookie:
         self._template = template
         self._age = age
         self._expires = expires
-        self.assigned = False
+        self.assigned: bool = False
         """Whether the age was assigned since the last commit."""
 
     def __repr__(self) -> str:

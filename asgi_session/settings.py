@@ -153,8 +153,10 @@ class Settings:
             )
 
 
-def _secrets(secret: OneSecret | Sequence[OneSecret]) -> list[bytes]:
-    ring: Sequence[Any] = [secret] if isinstance(secret, str | bytes | Secret) else list(secret)
+def _secrets(secret: object) -> list[bytes]:
+    ring = [secret] if isinstance(secret, str | bytes | Secret) else secret
+    if not isinstance(ring, Sequence):
+        raise TypeError("secret is none of str, bytes, Secret and a sequence of them")
     if not ring:
         raise ValueError("secret is empty")
     return [_secret_bytes(one) for one in ring]

@@ -96,7 +96,7 @@ class CookieSigner:
         if not sid:
             return None
         for signer in self._signers:
-            if hmac.compare_digest(signature, signer.get_signature(sid)):
+            if signer.verify_signature(sid, signature):
                 spelled = None if ours is None else value.decode("ascii")
                 return Presented(sid.decode("utf-8"), signer is not self._first, spelled)
         return None

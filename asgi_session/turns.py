@@ -74,12 +74,10 @@ class Contest:
         self._sid: str | None = None  # the session whose turn we have
         self._tries = 0
 
-    async def queue_for(self, sid: str) -> bool:
-        """Wait for the turn if others are at it; whether we waited, so that what we know may be old."""
-        if self._sid is not None or not self._turns.are_taken(sid):
-            return False
-        await self._wait(sid)
-        return True
+    async def queue_for(self, sid: str) -> None:
+        """Wait for the turn if others are at it."""
+        if self._sid is None and self._turns.are_taken(sid):
+            await self._wait(sid)
 
     async def lost(self, sid: str) -> None:
         """Somebody else wrote first: wait for the turn, or a little if we have it.

@@ -41,8 +41,6 @@ class Block(NamedTuple):
     text: str
     line: int
     """Where its text begins, from 1."""
-    not_run: bool
-    """A comment just above it says that, and why."""
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
@@ -55,16 +53,15 @@ def blocks_of(page: Path) -> Iterator[Block]:
         if opening is None:
             opening = number
         else:
-            above = next((text for text in reversed(lines[:opening]) if text.strip()), "")
             text = "\n".join(lines[opening + 1 : number]) + "\n"
-            yield Block(lines[opening][3:].strip(), text, opening + 2, bool(re.match(r"<!-- not run: \S", above)))
+            yield Block(lines[opening][3:].strip(), text, opening + 2)
             opening = None
     assert opening is None, f"{page.name}: a block that does not end"
 
 
 def python_of(page: Path) -> list[Block]:
-    """The Python examples of a page that are meant to run."""
-    return [block for block in blocks_of(page) if block.language == "python" and not block.not_run]
+    """The Python examples of a page."""
+    return [block for block in blocks_of(page) if block.language == "python"]
 
 
 def at_home(text: str, request: pytest.FixtureRequest) -> str:
@@ -109,13 +106,6 @@ def test_there_are_examples_on_the_pages_that_show_how() -> None:
     assert with_examples >= {
         *("README.md", "index.md", "session.md", "flash.md", "stores.md", "security.md", "migrating-from-express.md")
     }
-
-
-@pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_python_that_is_not_run_is_at_least_python(page: Path) -> None:
-    for block in blocks_of(page):
-        if block.language == "python":
-            ast.parse(block.text)
 
 
 @asynccontextmanager

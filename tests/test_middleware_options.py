@@ -61,7 +61,13 @@ def test_a_secret_of_32_bytes_does_not_warn(secret: Any) -> None:
 
 @pytest.mark.parametrize("secret", [None, 7, [None], [SECRET, 7]])
 def test_a_secret_of_another_type_is_refused(secret: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="secret is none of str, bytes"):
+        make(secret=secret)
+
+
+@pytest.mark.parametrize("secret", [{SECRET, "o" * 32}, frozenset([SECRET]), {SECRET: 1}, iter([SECRET])])
+def test_secrets_of_which_none_is_the_first_are_refused(secret: Any) -> None:
+    with pytest.raises(TypeError, match="secret is none of str, bytes, Secret and a sequence of them"):
         make(secret=secret)
 
 
@@ -123,6 +129,8 @@ async def test_a_prefixed_name_works_on_https(name: str) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "error"),
     [
+        ("name", 5, TypeError),
+        ("name", b"sid", TypeError),
         ("unset", "remove", ValueError),
         ("unset", None, ValueError),
         ("on_store_error", "ignore", ValueError),

@@ -40,7 +40,7 @@ class Record:
     def __init__(self, payload: str, expires: float | None) -> None:
         self._text: str | None = payload
         self._utf8: bytes | None = None
-        self.expires = expires
+        self.expires: float | None = expires
 
     @property
     def payload(self) -> str:

@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 from weakref import WeakKeyDictionary
 
 from asgi_session.exceptions import StoreError
@@ -17,7 +17,7 @@ from asgi_session.stores.base import Record, Store, Utf8Record
 from asgi_session.stores.redis_scripts import Script
 from asgi_session.stores.redis_server import MOST_CALLS, Run, client_of, ms, reach
 
-logger = logging.getLogger("asgi_session")
+logger: Final = logging.getLogger("asgi_session")
 
 _FAR = 253402300799.0  # the last second of the year 9999; servers refuse what overflows their clock
 _PAGE = 500  # keys that a SCAN step looks at: well under a millisecond of the server's time
@@ -58,7 +58,7 @@ class RedisStore(Store):
     def __init__(self, client: RedisClient, *, prefix: str = "sess:", ttl: float = Store.ttl) -> None:
         if not 0 < ttl < math.inf:
             raise ValueError("ttl must be a positive number of seconds")
-        self.ttl = ttl
+        self.ttl: float = ttl
         self._client = client
         self._ours = False
         self._server = reach(client)
@@ -77,7 +77,7 @@ class RedisStore(Store):
 
         Raises:
             ImportError: neither redis-py nor valkey-py is installed.
-            ValueError: not such a URL, or `ttl` is not positive and finite.
+            ValueError: not such a URL, of which the message repeats nothing; or `ttl` is not positive and finite.
         """
         store = cls(client_of(url), prefix=prefix, ttl=ttl)
         store._ours = True

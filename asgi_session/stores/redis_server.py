@@ -140,7 +140,12 @@ def reach(client: Any) -> OneServer | Cluster:
 
 
 def client_of(url: str) -> Any:
-    """A client for a URL, of whichever package is there; of both, the one that the URL is named after."""
+    """A client for a URL, of whichever package is there; of both, the one that the URL is named after.
+
+    Raises:
+        ImportError: there is neither.
+        ValueError: the package does not take the URL.
+    """
     names = ["redis", "valkey"]
     if url.startswith("valkey"):
         names.reverse()
@@ -149,7 +154,13 @@ def client_of(url: str) -> Any:
             package = importlib.import_module(f"{name}.asyncio")
         except ImportError:
             continue
-        return package.from_url(re.sub("^valkey", "redis", url) if name == "redis" else url)
+        try:
+            return package.from_url(re.sub("^valkey", "redis", url) if name == "redis" else url)
+        except Exception:  # its text may hold a part of the password
+            raise ValueError(
+                f"{name}-py does not take this URL; it is to look like {name}://user:password@host:6379/0, "
+                "the password percent-encoded"
+            ) from None
     raise ImportError("RedisStore.from_url needs redis-py: pip install 'asgi-session[redis]'")
 
 

@@ -38,7 +38,7 @@ def record(*, life: float | None = LONG, **data: object) -> Record:
 class Rules:
     """Base of the parts of `StoreContract`: its settings, and steps that several tests take."""
 
-    pytestmark = pytest.mark.asyncio
+    pytestmark: pytest.MarkDecorator = pytest.mark.asyncio
 
     reads_time_time: bool = False
     """Set this to True if the store, and not its backend, decides what has expired, and reads `time.time()` to do so.
@@ -85,7 +85,7 @@ class Rules:
         return got
 
     async def absent(self, store: Store, sid: str, text: str) -> None:
-        """Require that nothing is stored under `sid`, neither for readers nor for writers."""
+        """Require that a reader finds nothing under `sid`."""
         rule(await store.get(sid) is None, text)
 
     async def unchanged(self, store: Store, sid: str, before: Record, text: str) -> None:

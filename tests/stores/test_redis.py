@@ -738,6 +738,25 @@ async def test_a_valkey_url_is_for_redis_py_too(
         assert await store.get("a") is None
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:s3/cret@db:6379",
+        "redis://:s3?cret@db:6379",
+        "redis://:s3#cret@db:6379",
+        "redis://:s3\u2100cret@db",
+        "redis://db?max_connections=s3cret",
+        "valkey://:s3/cret@db:6379",
+        "mysql://:s3cret@db",
+    ],
+)
+def test_a_url_that_the_driver_does_not_take_is_refused_without_quoting_it(url: str) -> None:
+    with pytest.raises(ValueError, match="does not take this URL") as caught:
+        RedisStore.from_url(url)
+    assert "s3" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
 def test_without_a_driver_from_url_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     monkeypatch.setitem(sys.modules, "valkey.asyncio", None)
