@@ -22,8 +22,8 @@ from asgi_session.patience import PatientStore
 from asgi_session.signing import CookieSigner
 from asgi_session.stores.base import Store
 
-WELL, ILL, NO_ANSWER = 0, 1, 2
-"""Exit codes: nothing found; something found; the question could not be answered."""
+WELL, ILL, NO_ANSWER, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: nothing found; something found; the question could not be answered; Ctrl-C, as shells have it."""
 
 _MONGO = ("mongodb", "mongodb+srv")
 _REDIS = ("redis", "rediss", "unix", "valkey", "valkeys")
@@ -43,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return asyncio.run(_doctor(options))
+        # Before there is an event loop: that would keep Ctrl-C for itself. And bytes: they may be no text.
+        cookie = sys.stdin.buffer.readline() if options.cookie else None
+        return asyncio.run(_doctor(options, cookie))
     except (Unanswerable, StoreError) as error:
         sys.stderr.write(f"asgi_session doctor: {error}\n")
         return NO_ANSWER
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,10 +90,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-async def _doctor(options: argparse.Namespace) -> int:
+async def _doctor(options: argparse.Namespace, cookie: bytes | None) -> int:
     store, examiners = _open(options)
     async with store:
-        cookie_is_well = not options.cookie or await _look_at_cookie(store, sys.stdin.readline())
+        cookie_is_well = cookie is None or await _look_at_cookie(store, cookie)
         report = await look_through(store, options.sample, *examiners)
     _say(report)
     if report.read == 0:
@@ -126,13 +130,12 @@ def _open(options: argparse.Namespace) -> tuple[Store, list[Callable[[str], Iter
     raise Unanswerable("--store takes a URL of " + ", ".join(f"{name}:" for name in (*_MONGO, *_REDIS)))
 
 
-async def _look_at_cookie(store: Store, line: str) -> bool:
+async def _look_at_cookie(store: Store, line: bytes) -> bool:
     """Say what a cookie, pasted with its name or without, is worth; whether it leads to a session."""
     secret = os.environ.get("SESSION_SECRET")
     if not secret:
         raise Unanswerable("--cookie needs the secret in the environment variable SESSION_SECRET")
-    value = line.strip().rpartition("=")[2].encode("utf-8", "surrogateescape")
-    presented = CookieSigner([os.fsencode(secret)]).unsign(value)
+    presented = CookieSigner([os.fsencode(secret)]).unsign(line.strip().rpartition(b"=")[2])
     if presented is None:
         _write("The cookie is not signed with SESSION_SECRET.")
         return False

@@ -113,7 +113,11 @@ def examine(text: str) -> Iterator[Finding]:
             yield Finding("holds a key __proto__, which gets lost where JavaScript copies the object", key)
         if ours.get(key) != value:
             yield Finding("holds a number too large to be read, which becomes null on both sides", key)
-        elif _in_javascript(value) != value:
+            continue
+        changed = {_in_javascript(number) for number in _integers(value) if _in_javascript(number) != number}
+        if None in changed:
+            yield Finding("holds an integer too large for JavaScript, which becomes null there", key)
+        if changed - {None}:
             yield Finding("holds an integer beyond 2**53, which Express rounds", key)
 
 
@@ -131,7 +135,9 @@ def examine_for_document(text: str) -> Iterator[Finding]:
     try:
         document(text)
     except StoreError:
-        yield Finding("a MongoDB document can't hold it (a lone surrogate, more than 64 bits, NUL in a key)")
+        yield Finding(
+            "a MongoDB document can't hold it (a lone surrogate, more than 64 bits, NUL in a key, nested too deeply)"
+        )
 
 
 def _exactly(digits: str) -> int | Decimal:
@@ -139,19 +145,25 @@ def _exactly(digits: str) -> int | Decimal:
     return int(digits) if len(digits) < 4000 else Decimal(digits)
 
 
-def _in_javascript(value: Any) -> Any:
-    """What JavaScript makes of a value."""
-    if isinstance(value, dict):
-        return {key: _in_javascript(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_in_javascript(inner) for inner in value]
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        return number if math.isfinite(number) else None
-    return value
+def _integers(value: Any) -> Iterator[int | Decimal]:
+    """All integers in a value."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _integers(inner)
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+        yield value
+
+
+def _in_javascript(integer: int | Decimal) -> float | None:
+    """What is read of an integer after JavaScript has read and written it."""
+    try:
+        number = float(integer)
+    except OverflowError:
+        return None
+    if not math.isfinite(number):
+        return None
+    # Up to here JavaScript writes digits, and zeros after as many as tell the number from others.
+    return int(Decimal(repr(number))) if abs(number) < 1e21 else number
 
 
 def _mentions_proto(value: Any) -> bool:

@@ -20,7 +20,7 @@ MAX_DEPTH = 256
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHALLOW = 2 * MAX_DEPTH  # characters of text that can't hold more levels
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NOT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 
 REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 """What msgspec raises for a value that it can't encode."""
@@ -63,7 +63,7 @@ def dump(value: object, *, plain: bool = False, shallow: bool = False) -> bytes:
         faithful = False
     if not faithful:
         encoded = _exactly(value)
-    if not shallow and len(encoded) > _SHALLOW and _is_too_deep(value, encoded):
+    if not shallow and len(encoded) > _SHALLOW and is_deeper(value, encoded, MAX_DEPTH):
         raise Unserializable("is nested too deeply")
     return encoded
 
@@ -91,45 +91,65 @@ def _exactly(value: object) -> bytes:
     except TypeError as error:
         raise Unserializable(str(error)) from None  # names a type, never a value
     except ValueError as error:
-        why = "refers to itself" if "ircular" in str(error) else "holds a number that is not finite"
-        raise Unserializable(why) from None
+        raise Unserializable(_why(str(error))) from None
     except RecursionError:
         raise Unserializable("is nested too deeply") from None
     return _LONE_SURROGATE.sub(_escaped, text).encode("utf-8")
+
+
+def _why(error: str) -> str:
+    if "ircular" in error:
+        return "refers to itself"
+    return "holds an integer of too many digits" if "digits" in error else "holds a number that is not finite"
 
 
 def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
-def _is_too_deep(value: object, text: str | bytes) -> bool:
-    """Whether a value has more than `MAX_DEPTH` levels: counted only where its text has brackets enough for that."""
+def is_deeper(value: object, text: str | bytes, levels: int) -> bool:
+    """Whether a value has more levels of nesting than that: counted only where its text does not tell.
+
+    Args:
+        value: what was written or read.
+        text: its JSON.
+        levels: how many it may have.
+    """
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogatepass")
-    brackets = text.translate(None, _NOT_BRACKETS)
-    if len(brackets) <= 2 * MAX_DEPTH:
+    marks = text.translate(None, _NOT_MARKS)
+    brackets = marks.translate(None, b'"')
+    if len(brackets) <= 2 * levels:
         return False
-    for _ in range(MAX_DEPTH // 2):  # a round may peel two levels
-        rest = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if not rest:
-            return False
-        if len(rest) == len(brackets):  # brackets in strings
-            break
-        brackets = rest
-    return _depth(value) > MAX_DEPTH
+    if _are_structure(brackets, marks, text):
+        for peeled in range(2, levels, 2):  # a round takes two levels away at most
+            rest = brackets.replace(b"[]", b"").replace(b"{}", b"")
+            if len(rest) <= 2 * (levels - peeled):
+                return False
+            if len(rest) > len(brackets) * 7 // 8:  # deep throughout: so many rounds would take long
+                break
+            brackets = rest
+    return _has_more_levels(value, levels)
 
 
-def _depth(value: object) -> int:
-    depth = 0
+def _are_structure(brackets: bytes, marks: bytes, text: bytes) -> bool:
+    """Whether no string holds any of a text's brackets; in doubt not. `marks` are its brackets and quotes."""
+    quotes = len(marks) - len(brackets)  # a string without brackets leaves two that stand together
+    return 2 * marks.count(b'""') == quotes and (b"\\" not in text or b'\\"' not in text)
+
+
+def _has_more_levels(value: object, levels: int) -> bool:
     level = [value]
-    while level := [
-        inner
-        for outer in level
-        if isinstance(outer, dict | list | tuple)
-        for inner in (dict.values(outer) if isinstance(outer, dict) else outer)
-    ]:
-        depth += 1
-    return depth
+    for _ in range(levels + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for inner in (dict.values(outer) if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def loads(text: str | bytes) -> Any:
@@ -144,7 +164,7 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
     except (ValueError, msgspec.MsgspecError):
         value = _exactly_read(text)
-    if len(text) > _SHALLOW and _is_too_deep(value, text):
+    if len(text) > _SHALLOW and is_deeper(value, text, MAX_DEPTH):
         raise ValueError("nested too deeply")
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +18,7 @@ COOKIE = "cookie"
 """The one session key that is not the application's."""
 
 _NUMBERS = (int, float)
+_YEAR_OF_SIX_DIGITS = re.compile(r"[+-]\d{6}(?=-)", re.ASCII)
 _FRONT = f'{{"{COOKIE}":'.encode()
 
 
@@ -105,8 +107,11 @@ def stored_age(cookie: object, template: Cookie) -> float | None:
 
 
 def _is_date(text: object) -> bool:
+    """Whether it is a date. JavaScript writes a year beyond four digits with six and a sign."""
     if not isinstance(text, str):
         return False
+    if (year := _YEAR_OF_SIX_DIGITS.match(text)) is not None:  # the calendar repeats itself after 400 years
+        text = f"{2000 + int(year[0]) % 400}{text[year.end() :]}"
     try:
         datetime.fromisoformat(text)
     except ValueError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -22,6 +24,7 @@ from asgi_session.signing import CookieSigner
 from tests.interop.node import installed
 from tests.servers.mongo import MongoServer
 from tests.servers.process import Server, free_port
+from tests.test_json_text import nested
 
 VECTORS = Path(__file__).parent / "vectors"
 COOKIE = {"originalMaxAge": None, "expires": None, "httpOnly": True, "path": "/"}
@@ -80,10 +83,25 @@ def test_a_key_that_express_drops_is_found(key: str) -> None:
     assert list(examine(text(**{key: 1}))) == [Finding("Express drops the key when it loads the session", key)]
 
 
-@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 10**400, 10**4200])
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**60, 1288834974657 << 22, 10**20 + 2**16, 2**80 + 1])
 def test_an_integer_that_express_rounds_is_found_at_any_depth(number: int) -> None:
     findings = list(examine(text(order={"ids": [1, number]})))
     assert findings == [Finding("holds an integer beyond 2**53, which Express rounds", "order")]
+
+
+@pytest.mark.parametrize("number", [10**20, -(2**53), 3 * 2**60 // 2**50 * 10**6, 10**21, 2**80, 10**22])
+def test_an_integer_that_javascript_writes_with_its_own_digits_is_no_finding(number: int) -> None:
+    assert list(examine(text(a=number))) == []
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**4200])
+def test_an_integer_too_large_for_javascript_is_found(number: int) -> None:
+    findings = list(examine(text(order={"ids": [1, number]})))
+    assert findings == [Finding("holds an integer too large for JavaScript, which becomes null there", "order")]
+
+
+def test_of_several_integers_each_kind_is_found_once() -> None:
+    assert len(list(examine(text(a=[2**53 + 1, 10**400, 2**60, 10**401])))) == 2
 
 
 @pytest.mark.parametrize("digits", ["1e999", "-1e999", "9" * 5000])
@@ -134,7 +152,7 @@ def test_the_key_that_connect_mongo_removes_is_found() -> None:
     assert list(examine_for_connect_mongo(text(a=1))) == []
 
 
-@pytest.mark.parametrize("data", [{"a": "\ud800"}, {"a": 2**64}, {"a\0b": 1}])
+@pytest.mark.parametrize("data", [{"a": "\ud800"}, {"a": 2**64}, {"a\0b": 1}, {"a": nested(160)}])
 def test_what_a_document_can_not_hold_is_found(data: dict[str, Any]) -> None:
     assert len(list(examine_for_document(text(**data)))) == 1
     assert list(examine_for_document(text(a={"$x.y": "é"}))) == []
@@ -160,6 +178,7 @@ MEETS_EXPRESS = [
     text(a=[1.0, 0.1, 1e21, 2**53, 2**53 + 2, -0.0], b={"10": 1, "2": {"id": 1, "save": 2, "cookie": 3}}),
     text(a="\ud800", **{"": None, "é🍵": True, "flash": {"info": ["hi"]}, "prototype": 1, "__proto": 2, "on": 3}),
     *(text(a=number) for number in (2**53 + 1, [-(2**53) - 1], {"b": 10**400}, 12345678901234567890)),
+    *(text(a=number) for number in (2**60, 10**20, 10**20 + 2**16, 2**69, 10**21, 2**70, 2**80, 10**22, -(2**63))),
     *(text(**{key: {"a": 1}}) for key in sorted(SESSION_MEMBERS)),
     '{"a":1}',
     '{"cookie":null,"a":1}',
@@ -428,9 +447,10 @@ def one_session(keys: redis.Redis, redis_store: str) -> str:
     return redis_store
 
 
-def paste(monkeypatch: pytest.MonkeyPatch, cookie: str, secret: str | None = SECRET) -> None:
+def paste(monkeypatch: pytest.MonkeyPatch, cookie: str | bytes, secret: str | None = SECRET) -> None:
     """Put a cookie on standard input and a secret into the environment."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO(cookie + "\n"))
+    line = (cookie if isinstance(cookie, bytes) else cookie.encode()) + b"\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line), "utf-8"))
     if secret is None:
         monkeypatch.delenv("SESSION_SECRET", raising=False)
     else:
@@ -461,7 +481,7 @@ def test_a_cookie_of_another_secret_is_recognised(
 def test_what_is_no_text_at_all_is_a_cookie_that_is_not_signed(
     one_session: str, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paste(monkeypatch, "connect.sid=s%3Aknown.\udcff", secret)  # as Python passes bytes on that it can't decode
+    paste(monkeypatch, b"connect.sid=s%3Aknown.\xff", secret)
     assert doctor("--store", one_session, "--cookie") == 1
     assert "is not signed with SESSION_SECRET" in capsys.readouterr().out
 
@@ -480,6 +500,39 @@ def test_a_cookie_without_a_secret_is_no_answer(
     paste(monkeypatch, "s%3Aknown.x", secret=None)
     assert doctor("--store", one_session, "--cookie") == 2
     assert "SESSION_SECRET" in capsys.readouterr().err
+
+
+WAITING = """
+import sys
+from asgi_session.__main__ import main
+
+class Stdin:
+    def readline(self):
+        print("waiting", flush=True)
+        return sys.__stdin__.buffer.readline()
+
+sys.stdin = Stdin()
+sys.stdin.buffer = sys.stdin
+sys.exit(main())
+"""
+"""Says when it waits for the cookie."""
+
+
+def test_ctrl_c_while_it_waits_for_the_cookie_ends_it_at_once_and_quietly(redis_store: str) -> None:
+    command = [sys.executable, "-c", WAITING, "doctor", "--store", redis_store, "--cookie"]
+    environment = {**os.environ, "SESSION_SECRET": SECRET}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd=Path(__file__).parents[1]
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"waiting\n"
+        process.send_signal(signal.SIGINT)
+        try:
+            out, err = process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert (process.returncode, out, err) == (130, b"", b"")
 
 
 def test_it_runs_as_a_module(one_session: str) -> None:

@@ -6,7 +6,9 @@ import datetime
 import enum
 import json
 import math
+import sys
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_session.json_text import MAX_DEPTH, Unserializable, dumps, loads
+from asgi_session.json_text import MAX_DEPTH, Unserializable, dumps, is_deeper, loads
 
 few = settings(max_examples=40, deadline=None)
 
@@ -57,11 +59,24 @@ ANYTHING = st.recursive(
 )
 
 
+MARKS = st.text('[]{}"\\a', max_size=4)
+BRACKETS_IN_STRINGS = st.recursive(
+    MARKS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MARKS, inner, max_size=3), max_leaves=8
+)
+"""Values whose text has brackets and quotes that are not its structure."""
+
+
 def nested(depth: int) -> Any:
     value: Any = "in"
     for _ in range(depth):
         value = [value]
     return value
+
+
+def levels_of(value: Any) -> int:
+    """How many levels a value has, counted one by one."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return max((1 + levels_of(member) for member in inner), default=0)
 
 
 @few
@@ -141,6 +156,14 @@ def test_a_number_that_is_not_finite_is_refused(value: object) -> None:
         dumps(value)
 
 
+@pytest.mark.parametrize(
+    "value", [10**5000, {"a": [10**5000]}, {"a": {10**5000: 1}}], ids=["alone", "in a list", "as a key"]
+)
+def test_an_integer_of_more_digits_than_python_writes_is_refused_for_that(value: object) -> None:
+    with pytest.raises(Unserializable, match=r"^holds an integer of too many digits$"):
+        dumps(value)
+
+
 @pytest.mark.parametrize("value", [{1}, b"bytes", object(), 1j, [{1}], {"a": b"x"}, {"a": {(1, 2): 1}}])
 def test_a_type_that_json_lacks_is_refused(value: object) -> None:
     with pytest.raises(Unserializable):
@@ -194,6 +217,70 @@ def test_nesting_is_written_up_to_the_limit_and_no_further() -> None:
 def test_many_flat_lists_are_not_deep() -> None:
     value = [[index] for index in range(2 * MAX_DEPTH)]
     assert loads(dumps(value)) == value
+
+
+def test_brackets_in_strings_are_no_levels() -> None:
+    strings = ["[" * 1000, "]" * 1000, "[" * 1000 + "]" * 1000, "[{" * 1000 + "}]" * 1000, '"[' * 1000]
+    value = [strings, dict.fromkeys(strings, nested(MAX_DEPTH - 2))]
+    assert loads(dumps(value)) == value
+    with pytest.raises(Unserializable, match="deep"):
+        dumps([value])
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda inner: ["]", inner, "["],
+        lambda inner: {"}": inner, "{": 1},
+        lambda inner: ['"]"', inner, '"["'],
+        lambda inner: ["\\]\\", inner, "\\[\\"],
+    ],
+    ids=["list", "dict", "quotes", "backslashes"],
+)
+def test_brackets_in_strings_hide_no_levels(around: Callable[[Any], Any]) -> None:
+    value: Any = "in"
+    for _ in range(MAX_DEPTH):
+        value = around(value)
+    assert loads(dumps(value)) == value
+    with pytest.raises(Unserializable, match="deep"):
+        dumps(around(value))
+    with pytest.raises(ValueError, match="deep"):
+        loads(json.dumps(around(value)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(BRACKETS_IN_STRINGS, st.integers(0, 6))
+def test_levels_are_counted_right_whatever_stands_in_strings(value: object, levels: int) -> None:
+    assert is_deeper(value, json.dumps(value), levels) is (levels_of(value) > levels)
+
+
+def times_gone_through(value: object) -> int:
+    """How often the brackets of a text are gone through when a value is written and read."""
+    calls: list[str] = []
+
+    def note(_: object, event: str, called: Any) -> None:
+        if event == "c_call" and called.__name__ == "replace":
+            calls.append(called.__name__)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        loads(dumps(value))
+    finally:
+        sys.setprofile(before)
+    return len(calls)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("[" * 10_000 + "]" * 10_000, "[{" * 10_000 + "}]" * 10_000, '"["' * 10_000 + '"]"' * 10_000),
+        [nested(MAX_DEPTH - 2)] * 100,
+    ],
+    ids=["one kind", "two kinds", "quotes", "many deep values"],
+)
+def test_many_brackets_are_gone_through_a_few_times_only(value: object) -> None:
+    assert times_gone_through([value]) <= 10
 
 
 def test_nesting_beyond_the_interpreter_is_refused_and_does_not_break_it() -> None:

@@ -52,8 +52,8 @@ class MongoStore(Store):
             caller's to close.
         ttl: life in seconds of records stored with ``expires=None``.
         stringify: True keeps a session as JSON text, False as a sub-document, like connect-mongo's option. Reading
-            accepts both. A sub-document can't hold lone surrogates, integers beyond 64 bits or NUL in keys: writing
-            such a session raises `StoreError`.
+            accepts both. A sub-document can't hold lone surrogates, integers beyond 64 bits, NUL in keys or more than
+            150 levels of nesting: writing such a session raises `StoreError`.
         transform_id: session id to ``_id``, like connect-mongo's ``transformId``.
         create_index: False leaves the TTL index to somebody else, like connect-mongo's ``autoRemove: "disabled"``.
 

@@ -29,12 +29,15 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
 from asgi_session.exceptions import StoreError
-from asgi_session.json_text import dumps, loads
+from asgi_session.json_text import dumps, is_deeper, loads
 
 # Documents stay the bytes that the server sent until somebody looks, so that a comparison on the server is with exactly
 # what it holds. Dates are milliseconds: Python's own stop at the year 9999 and MongoDB's do not.
 RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS)
 PLAIN: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+
+MAX_DEPTH = 150
+"""Levels of nesting that a sub-document may have. A server takes 179 as it is set up, and promises 100."""
 
 _COOKIE = ("originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite")
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
@@ -78,6 +81,8 @@ def document(text: str, previous: Any = None) -> RawBSONDocument | str:
         return text
     if not isinstance(tree, dict):
         return text
+    if is_deeper(tree, text, MAX_DEPTH):
+        raise _refusal()
     try:
         if isinstance(previous, RawBSONDocument):
             tree = _keep(bson.decode(previous.raw, PLAIN), tree)
@@ -85,11 +90,15 @@ def document(text: str, previous: Any = None) -> RawBSONDocument | str:
             tree["cookie"] = _cookie(tree["cookie"])
         return RawBSONDocument(bson.encode(tree, codec_options=PLAIN), RAW)
     except (ValueError, OverflowError, RecursionError, BSONError):
-        # Without a cause: its text would quote the session.
-        raise StoreError(
-            "a MongoDB document can't hold this session: it has a lone surrogate, an integer of more than 64 bits, "
-            "NUL in a key or too deep a nesting (with stringify=True the session is kept as text, which can)"
-        ) from None
+        raise _refusal() from None  # without a cause: its text would quote the session
+
+
+def _refusal() -> StoreError:
+    return StoreError(
+        "a MongoDB document can't hold this session: it has a lone surrogate, an integer of more than 64 bits, "
+        f"NUL in a key or more than {MAX_DEPTH} levels of nesting "
+        "(with stringify=True the session is kept as text, which can)"
+    )
 
 
 def _cookie(cookie: dict[str, Any]) -> dict[str, Any]:

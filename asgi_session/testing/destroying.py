@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from asgi_session.stores.base import Record, Store
 from asgi_session.testing.rules import LONG, Rules, record, rule
 
@@ -46,6 +48,13 @@ class Destroying(Rules):
             "destroy() returns False once the payload is not expected's",
         )
         await self.unchanged(store, "a", before, "destroy() deletes nothing once the payload is not expected's")
+
+    @pytest.mark.parametrize("other", ["Value", "value ", "valu", "valué", "valueä"])
+    async def test_destroy_compares_payloads_exactly(self, store: Store, other: str) -> None:
+        before = await self.given(store, "a", record(key="value"))
+        result = await store.destroy("a", expected=record(key=other))
+        rule(result is False, "destroy() compares payloads exactly: no ignoring of case, accents, spaces or the rest")
+        await self.unchanged(store, "a", before, "destroy() deletes nothing where the payload is another")
 
     async def test_destroy_ignores_the_expected_expiry(self, store: Store) -> None:
         first = await self.given(store, "a", record(n=1))

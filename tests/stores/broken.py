@@ -415,6 +415,14 @@ class DestroyComparesTheExpiryToo(Correct):
         return await super().destroy(sid)
 
 
+class DestroyIgnoresCase(Correct):
+    async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
+        row = self.live(sid)
+        if row is not None and expected is not None and row.payload.lower() == expected.payload.lower():
+            expected = row
+        return await super().destroy(sid, expected=expected)
+
+
 class DestroyRefusesExpected(Correct):
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
         return expected is None and await super().destroy(sid)

@@ -62,6 +62,7 @@ CAUGHT_BY = {
     broken.DestroyCountsTheExpired: "test_destroy_of_an_expired_record_is_false",
     broken.DestroyIgnoresExpected: "test_destroy_spares_a_record_other_than_the_expected_one",
     broken.DestroyComparesTheExpiryToo: "test_destroy_ignores_the_expected_expiry",
+    broken.DestroyIgnoresCase: "test_destroy_compares_payloads_exactly",
     broken.DestroyRefusesExpected: "test_destroy_deletes_the_expected_record",
     broken.DestroyChecksThenDeletes: "test_of_concurrent_destroys_exactly_one_is_true",
     broken.DestroyClearsAll: "test_writing_one_id_leaves_the_others_alone",

@@ -27,8 +27,10 @@ from pymongo.errors import PyMongoError
 from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record
 from asgi_session.stores.mongo import MongoStore
+from asgi_session.stores.mongo_document import MAX_DEPTH
 from asgi_session.testing import StoreContract
 from tests.servers.mongo import Commands, MongoServer, mongo_client, start_mongo
+from tests.test_json_text import nested
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mongo.json").read_text(encoding="utf-8"))
 BEFORE_THE_VECTORS_EXPIRE = 1795233903.0
@@ -150,6 +152,25 @@ async def test_from_url_takes_the_options_of_the_class(mongo_standalone: MongoSe
         assert (await read(store)).expires == pytest.approx(time.time() + 60, abs=5)
         assert '"domain":null' in (await read(store)).payload
         assert [sid async for sid in store.ids()] == ["x:a"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://ada:s3/cret@db",
+        "mongodb://ada:s3?cret@db",
+        "mongodb://ada:s3@cret@db",
+        "mongodb://ada:s3:cret@db",
+        "mongodb://ada:s3%cret@db",
+        "mongodb://ada:s3cret@db:port",
+        "mongodb://ada:s3cret@",
+        "mongodb+srv://ada:s3/cret@db",
+    ],
+)
+def test_a_url_that_the_driver_does_not_take_is_refused_without_quoting_it(url: str) -> None:
+    with pytest.raises((ValueError, PyMongoError)) as caught:
+        MongoStore.from_url(url)
+    assert "s3" not in str(caught.value)
 
 
 async def test_aclose_closes_the_client_that_from_url_made(mongo_standalone: MongoServer) -> None:
@@ -351,6 +372,15 @@ async def test_without_stringify_a_session_is_a_sub_document(document_store: Mon
     assert list(session) == ["cookie", "n", "s", "l", "d"]
     assert {key: session[key] for key in "nsld"} == {"n": 1, "s": "x", "l": [1, None, True, 0.5], "d": {"e": {}}}
     assert session["cookie"]["domain"] is None
+
+
+async def test_the_deepest_document_that_is_written_is_one_that_the_server_takes(document_store: MongoStore) -> None:
+    deepest = json.dumps(nested(MAX_DEPTH - 1))
+    written, read_again = record(f'"a":{deepest}'), record(f'"b":{deepest}')
+    assert await document_store.create("a", written)
+    assert await document_store.replace("a", read_again, expected=written)
+    assert await document_store.replace("a", written, expected=await read(document_store))
+    assert await document_store.destroy("a", expected=await read(document_store))
 
 
 @pytest.mark.parametrize("stringify", [True, False])

@@ -16,7 +16,8 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from asgi_session.exceptions import StoreError
-from asgi_session.stores.mongo_document import RAW, date, document, payload
+from asgi_session.stores.mongo_document import MAX_DEPTH, RAW, date, document, payload
+from tests.test_json_text import nested
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mongo.json").read_text(encoding="utf-8"))
 SUB_DOCUMENTS = [
@@ -139,6 +140,13 @@ def test_keys_with_dots_and_dollars_are_kept() -> None:
 @pytest.mark.parametrize("text", ["", "no json", "[1]", "null", '"text"', '{"a":NaN}'])
 def test_what_is_no_json_object_is_kept_as_text(text: str) -> None:
     assert document(text) == text
+
+
+def test_nesting_is_written_up_to_the_limit_and_no_further() -> None:
+    deep = nested(MAX_DEPTH - 1)
+    assert tree(document(json.dumps({"k": deep}))) == {"k": deep}
+    with pytest.raises(StoreError, match=str(MAX_DEPTH)):
+        document(json.dumps({"k": [deep]}))
 
 
 @pytest.mark.parametrize("text", [r'{"k":"\ud800"}', r'{"\udfff":1}', f'{{"k":{2**63}}}', r'{"k\u0000":1}'])
