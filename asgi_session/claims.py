@@ -21,10 +21,11 @@ Data = dict[str, Any]
 class Claims:
     """The messages that one request took out of the store."""
 
-    __slots__ = ("_attempt", "_standing", "_taken")
+    __slots__ = ("_attempt", "_sid", "_standing", "_taken")
 
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
+        self._sid: str | None = None  # the session that they were taken from
         self._taken: Queue = {}
         self._attempt: bytes | None = None  # the payload that is being written, or may have been
 
@@ -39,6 +40,9 @@ class Claims:
             return _with_flash(data, rest) if taken else None
 
         stored = standing.sid is not None and not (session._starts_afresh() or session._asked & DESTROYED)
+        if not self._is_of_this_session():
+            self._taken = {}
+        self._sid = standing.sid
         try:
             if not stored or not await self._amend(take, hold):
                 taken = {}
@@ -49,6 +53,9 @@ class Claims:
         if standing.lost is not None:  # an earlier claim of this request took it after all
             mine, rest = flash_queue.drain(standing.lost, category)
             taken, standing.lost = _joined(mine, taken), rest
+        if hold.cancelled:  # so that nobody gets them
+            await self._put_back(taken, hold)
+            return {}
         self._taken = _joined(self._taken, copied(taken))  # a copy, as the handler may change what it is given
         return _joined(taken, session._flash_take_own(category))
 
@@ -63,16 +70,36 @@ class Claims:
         await self._put_back({}, hold)
 
     async def _put_back(self, messages: Queue, hold: Hold) -> None:
+        """Queue messages in the store again, and those that were lost; what this request has pending is left alone."""
         standing = self._standing
+        if standing.lost is not None:
+            messages, standing.lost = _joined(messages, standing.lost), None
+        sid = standing.sid
+        if sid is None or not self._is_of_this_session() or not (messages or standing.unsure_claims):
+            return
+        store = standing.settings.calls_within(hold)
         try:
-            if standing.unsure_claims and standing.sid is not None:
-                await standing.refresh(hold)
-            if standing.lost is not None:
-                messages, standing.lost = _joined(messages, standing.lost), None
-            if messages:
-                await self._amend(lambda data: _with_flash(data, flash_queue.restored(data.get(FLASH), messages)), hold)
+            with Contest(standing.settings.turns, hold) as contest:
+                while True:
+                    record = await store.get(sid)
+                    stored = None if record is None else payload.read(record.utf8)
+                    if record is None or stored is None:
+                        return
+                    messages = _joined(messages, standing.lost_by(record))
+                    if not messages:
+                        return
+                    data, cookie = stored
+                    data = _with_flash(data, flash_queue.restored(data.get(FLASH), messages))
+                    restored = Utf8Record(payload.rewrite(data, cookie), record.expires)
+                    if await store.replace(sid, restored, expected=record):
+                        return
+                    await contest.lost(sid)
         except (StoreError, SessionConflict) as error:
             report(error)
+
+    def _is_of_this_session(self) -> bool:
+        """Whether what was taken is from the session that there is now, and not from one that it took the place of."""
+        return self._sid in (self._standing.sid, *self._standing.earlier_ids)
 
     async def _amend(self, change: Callable[[Data], Data | None], hold: Hold) -> bool:
         """Change what is stored and nothing else: not the expiry, and nothing that this request has pending.
@@ -106,8 +133,9 @@ class Claims:
                 self._attempt = None
                 if done:
                     standing.record = record
-                    standing.unsure_claims = {}
-                    standing.loaded._rebase(data)
+                    standing.emptied |= not data
+                    standing.certain()
+                    standing.rebase(data)
                     return True
                 await contest.lost(standing.sid)
                 await standing.refresh(hold)

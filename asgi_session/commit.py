@@ -144,6 +144,8 @@ class Commit:
                     plan = self._plan()
                     outcome = await _CARRY_OUT[plan.store](self)
                     if outcome != "beaten":
+                        if plan.store in ("nothing", "touch", "confirm"):  # others have done the same
+                            self._session._start_over(self._images)
                         return plan, outcome
                     lost = True
         finally:
@@ -152,9 +154,14 @@ class Commit:
 
     def _plan(self, look: Look | None = None) -> Plan:
         standing, session = self._standing, self._session
-        if standing.over and not session._starts_afresh():
-            return NO_PLAN
         self._changes, self._images = look or session._look()
+        if standing.over and not session._starts_afresh():
+            if self._changes or session._age_assigned():
+                if not standing.warned:
+                    standing.warn_dropped()
+                session._start_over(self._images)
+            standing.warned = False
+            return NO_PLAN
         facts = self._facts()
         plan = decide(facts)
         if plan.undeliverable:
@@ -217,20 +224,21 @@ class Commit:
     def _record(self) -> Record:
         """What to store, the full age beginning now."""
         session = self._session
-        if self._age is not None or session._cookie is not None:
+        if self._age is not None:
             self._begin_life()
         attributes = self._attributes or self._standing.attributes()
         self._holds = HELD_DATA if dict.__len__(session) else 0
         return Utf8Record(payload.write(session, self._age, self._expires, attributes, self._changes), self._expires)
 
     def _begin_life(self) -> None:
-        """Let the full age begin now."""
+        """Let the full age begin now, if what is written is written."""
         self._expires = None if self._age is None else time.time() + self._age
-        if self._session._cookie is not None:
-            self._session._cookie.take_life(self._age, self._expires)
 
     def _header_age(self) -> tuple[int | None, float | None]:
-        """Max-Age and expiry for a Set-Cookie header, rounded down: no browser shall keep the cookie longer than we."""
+        """Max-Age and expiry for a Set-Cookie header, rounded down: no browser shall keep the cookie longer than we.
+
+        With ``rolling`` alone it may, by ``touch_after`` at most, since the store is told no more often.
+        """
         if self._age is None:
             return None, None
         if self._expires is not None:
@@ -247,18 +255,18 @@ class Commit:
         sid, expected = standing.sid, standing.record
         assert sid is not None
         assert expected is not None
-        draft = self._session._start_over(self._images)
-        done: bool = False
+        session = self._session
+        draft = session._start_over(self._images)
         try:
             done = await self._store.replace(sid, record, expected=expected)
-        except StoreError:
-            standing.unsure = record.utf8
-            self._session._asked |= FORCED  # it may be stored, even if the handler takes it all back
+        except BaseException as error:
+            in_doubt = isinstance(error, StoreError)
+            session._undo_commit(draft, in_doubt=self._changes if in_doubt else None)
+            if in_doubt:
+                standing.doubt(record, adds=session._adds_up())
             raise
-        finally:
-            if not done:
-                self._session._undo_commit(draft)
         if not done:
+            session._undo_commit(draft)
             return "beaten"
         standing.written(sid, record, self._age, self._holds)
         return "done"
@@ -282,12 +290,13 @@ class Commit:
         """
         standing, session, record = self._standing, self._session, self._record()
         expected = None if session._starts_afresh() else standing.record
+        old = self._stored_id()
         draft = session._start_over(self._images)
         done = False
         try:
             sid = await self._store_new(record)
             try:
-                gone = await self._store.destroy(self._stored_id(), expected=expected)
+                gone = await self._store.destroy(old, expected=expected)
                 done = gone or expected is None
             finally:
                 if not done:
@@ -297,6 +306,7 @@ class Commit:
                 session._undo_commit(draft)
         if not done:
             return "beaten"
+        standing.earlier_ids = () if expected is None else (*standing.earlier_ids, old)
         self._created(sid, record)
         return "done"
 
@@ -324,7 +334,7 @@ class Commit:
         session._is_new = False
 
     async def _touch(self) -> Outcome:
-        standing = self._standing
+        standing, cookie = self._standing, self._session._cookie
         self._begin_life()
         try:
             alive = await self._store.touch(self._stored_id(), self._expires)
@@ -335,6 +345,8 @@ class Commit:
             standing.gone()
             return "moot"
         standing.expires = self._expires or time.time() + standing.settings.default_life
+        if cookie is not None and not cookie.assigned:
+            cookie.take_life(self._age, self._expires)
         return "done"
 
     async def _confirm(self) -> Outcome:

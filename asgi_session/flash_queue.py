@@ -60,7 +60,7 @@ def merge(base: object, ours: object, theirs: object, log: Log | None) -> Any:
         log: what was done to the queue call by call; None, or not leading from `base` to `ours`: told from these two.
     """
     if log is None or _replay(base, log) != queue_of(ours):
-        log = _difference(queue_of(base), queue_of(ours))
+        log = difference(base, ours)
     mine = _beside(ours)
     foreign = mine if mine != _beside(base) else _beside(theirs)
     queue = _apply(queue_of(theirs), log)
@@ -122,12 +122,14 @@ def _replay(base: object, log: Log) -> Queue:
     return queue_of(_apply(base, log))
 
 
-def _difference(base: Queue, ours: Queue) -> Log:
+def difference(base: object, ours: object) -> Log:
+    """What leads from one `flash` value to another, by value."""
     log: dict[str, Drain] = {}
-    for category in {**base, **ours}:
+    before, now = queue_of(base), queue_of(ours)
+    for category in {**before, **now}:
         change = log[category] = Drain()
-        kept = list(ours.get(category, []))
-        for message in base.get(category, []):
+        kept = list(now.get(category, []))
+        for message in before.get(category, []):
             if message in kept:
                 kept.remove(message)
             else:

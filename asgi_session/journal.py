@@ -10,13 +10,13 @@ Two rules make changes visible without a flag and without comparing everything:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
-from asgi_session.decision import DESTROYED, KEEPS, RENEWED
+from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED
 from asgi_session.exceptions import SessionDestroyed, SessionError
 from asgi_session.flash_queue import FLASH, NOTHING_DONE, Drain, Log, Queue
 from asgi_session.images import (
@@ -46,15 +46,16 @@ class Owner(Protocol):
     async def claim(self, category: str | None) -> Queue: ...
 
 
+_NO_KEYS: Set[str] = frozenset()
 _NO_INCREMENTS: Mapping[str, float] = MappingProxyType({})
 
 Look = tuple[dict[str, object], dict[str, object]]
 """What a look at a session found: the keys whose value changed, with the images of what they are now, and the images of
 all containers that may change from here on."""
 
-Draft = tuple[dict[str, object], Mapping[str, float], Log, int, bool]
-"""What was noted when a commit began, which goes back into the session if the commit fails: before-images, increments,
-flash log, what was asked for, and whether the age was assigned."""
+Draft = tuple[dict[str, object], Set[str], Mapping[str, float], Log, int, bool]
+"""What was noted when a commit began, which goes back into the session if the commit fails: before-images, keys that
+others changed too, increments, flash log, what was asked for, and whether the age was assigned."""
 
 
 class Journal(dict[str, Any]):
@@ -70,9 +71,12 @@ class Journal(dict[str, Any]):
         "_is_new",
         "_loaded",
         "_owner",
+        "_shared",
         "accessed",
     )
 
+    _shared: Set[str]
+    """Keys that somebody else changed in the same way: no change by now, but one again if that is undone."""
     accessed: bool
     """Whether anything of the session was looked at: the response then varies by cookie."""
 
@@ -91,6 +95,7 @@ class Journal(dict[str, Any]):
         self._is_new = sid is None
         self._before: dict[str, object] = {}
         self._increments = _NO_INCREMENTS
+        self._shared = _NO_KEYS
         self._flash_log = NOTHING_DONE
         self._asked = 0
         self.accessed = False
@@ -216,22 +221,30 @@ class Journal(dict[str, Any]):
         age_assigned = False
         if self._cookie is not None:
             age_assigned, self._cookie.assigned = self._cookie.assigned, False
-        draft = self._before, self._increments, self._flash_log, self._asked, age_assigned
+        draft = self._before, self._shared, self._increments, self._flash_log, self._asked, age_assigned
         self._before = images
+        self._shared = _NO_KEYS
         self._increments = _NO_INCREMENTS
         self._flash_log = NOTHING_DONE
         self._asked &= DESTROYED
         return draft
 
-    def _undo_commit(self, draft: Draft) -> None:
-        """Note again what a failed commit was to write."""
-        before, increments, flash_log, asked, age_assigned = draft
+    def _undo_commit(self, draft: Draft, in_doubt: Iterable[str] | None = None) -> None:
+        """Note again what a failed commit was to write.
+
+        Args:
+            draft: as `_start_over` gave it.
+            in_doubt: the keys that may be stored in spite of it, and are to be written even if the handler takes back
+                what it did to them; None: nothing is stored.
+        """
+        before, shared, increments, flash_log, asked, age_assigned = draft
         if self._asked & DESTROYED or self._starts_afresh():  # meanwhile, so that nothing of it is wanted any more
             return
         for key, added in increments.items():
             if key in self._increments or key not in self._before:  # else it was assigned since
                 self._count(key, added)
         self._before = {**self._before, **before}
+        self._shared |= shared
         if not self._flash_log:
             self._flash_log = flash_log
         elif flash_log:  # two logs in a row: let the difference of the queues speak
@@ -239,10 +252,14 @@ class Journal(dict[str, Any]):
         self._asked |= asked
         if age_assigned:
             self._current_cookie().assigned = True
+        if in_doubt is not None:
+            self._asked |= FORCED
+            self._before |= {key: NEVER_THE_SAME for key in in_doubt if key != FLASH}
 
     def _rebase(self, theirs: dict[str, Any]) -> None:
         """Make this request's changes changes to `theirs`, the state that is stored now."""
         changed, _ = self._look()
+        changed |= dict.fromkeys(self._shared)
         if self._flash_log:  # somebody else may have done the same, and undone it since
             changed[FLASH] = ABSENT
         images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
@@ -264,10 +281,7 @@ class Journal(dict[str, Any]):
         dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
         self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
         left, _ = self._look()
-        if left:  # then this commit is not over, and what somebody else did as well may be undone before it is
-            self._before |= {
-                key: NEVER_THE_SAME for key in changed if key in images and key not in left and key != FLASH
-            }
+        self._shared = {key for key in changed if key in images and key not in left and key != FLASH}
 
     def _adopted(self, theirs: dict[str, Any]) -> dict[str, Any]:
         """Values that this request did not change, in the containers that the handler was given.
@@ -292,7 +306,10 @@ class Journal(dict[str, Any]):
 
     def _adds_up(self) -> bool:
         """Whether something is noted that would count twice if it were done twice."""
-        return bool(self._increments) or any(change.added for change in self._flash_log.values())
+        log = self._flash_log
+        if not log and FLASH in self._before:
+            log = flash_queue.difference(value_of(self._before[FLASH]), dict.get(self, FLASH))
+        return bool(self._increments) or any(change.added for change in log.values())
 
     def _rebase_on_own(self, theirs: dict[str, Any]) -> None:
         """What is stored turns out to be this request's own earlier write: only what was done since is a change."""

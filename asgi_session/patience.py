@@ -49,6 +49,11 @@ class Hold:
         """Hold a cancellation back."""
         self._cancelled = cancelled
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether one is held back."""
+        return self._cancelled is not None
+
     def release(self) -> None:
         """Raise the cancellation that was held back, if any."""
         if self._cancelled is not None:

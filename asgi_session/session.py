@@ -127,6 +127,7 @@ class Session(Journal):
             SessionConflict: other processes kept being faster.
             SessionSerializationError: a value is not JSON.
         """
+        self.accessed = True
         await self._request().save()
 
     async def reload(self) -> None:
@@ -136,6 +137,7 @@ class Session(Journal):
             SessionNotFound: there is none (any more).
             StoreError: the store failed.
         """
+        self.accessed = True
         await self._request().reload()
 
     # Reading

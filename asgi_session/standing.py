@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.types import Scope, Send
 
-from asgi_session import payload
-from asgi_session.cookie import Attributes, Cookie
+from asgi_session import flash_queue, payload
+from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.decision import DESTROYED, HELD_DATA, STORED, CookieAction, is_due
 from asgi_session.exceptions import StoreError
 from asgi_session.flash_queue import Queue
@@ -45,10 +45,18 @@ class Standing:
     """The stored data that came with the request; only its keys are to be relied on."""
     wrote = False
     """Whether this request wrote to the record."""
+    unsure_adds = False
+    """Whether they hold something that would count twice if it were written twice."""
     unsure_claims: Mapping[bytes, Queue] = {}
     """Removals of flash messages whose writing failed, by the payload that they would have left."""
     lost: Queue | None = None
     """The messages of the one of these that turned out to have been made: nobody got them."""
+    earlier_ids: tuple[str, ...] = ()
+    """The ids that this request gave the session others for, data and all."""
+    emptied = False
+    """Whether this request took the last that the record held, by a claim."""
+    warned = False
+    """Whether it was said that what is pending now is dropped."""
     over = False
     """Whether the session ended: destroyed here or elsewhere, or expired."""
     refused = False
@@ -69,8 +77,8 @@ class Standing:
         """Whether it is too late for a cookie."""
         self.blind = False
         """Whether the store failed when it was to be loaded: then nothing is written."""
-        self.unsure: bytes | None = None
-        """A payload of ours whose writing failed: it may have been written all the same."""
+        self.unsure: tuple[bytes, ...] = ()
+        """Payloads of ours whose writing failed: each may have been written all the same, or may be yet."""
 
     @property
     def loaded(self) -> Session:
@@ -82,8 +90,15 @@ class Standing:
         """Read a record and remember it. Returns its data; None where it is missing or unreadable."""
         record = await self.settings.calls_within(hold).get(sid)
         if record is not None and record.utf8 in self.unsure_claims:
-            self.lost, self.unsure_claims = self.unsure_claims[record.utf8], {}
+            self.lost = self.lost_by(record)
         return self.found(sid, record)
+
+    def lost_by(self, record: Record) -> Queue:
+        """The messages of an unsure claim that turns out to have been made, less what this request drained since."""
+        claimed = self.unsure_claims.get(record.utf8, {})
+        if claimed:
+            self.unsure_claims = {}
+        return flash_queue.claim(claimed, None, self.loaded._flash_log)[0]
 
     def found(self, sid: str, record: Record | None) -> dict[str, Any] | None:
         """Remember a record that was read. Returns its data; None where it is missing or unreadable."""
@@ -98,7 +113,7 @@ class Standing:
         self.record = record
         self.expires = time.time() + self.settings.default_life if record.expires is None else record.expires
         self.age = payload.stored_age(cookie, self.template)
-        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if data else STORED)
+        self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if data or self.emptied else STORED)
         return data
 
     async def refresh(self, hold: Hold) -> None:
@@ -109,34 +124,50 @@ class Standing:
         if data is None:
             self.gone()
             return
-        session = self.loaded
-        if session._asked & DESTROYED or session._starts_afresh():  # what is stored does not matter then
-            return
-        if self.unsure is None:
-            session._rebase(data)
-        else:
+        if self.unsure:
             try:
                 self._find_out(data, expected)
             except StoreError:
                 self.record = expected  # the session is still a change to that one
                 raise
+        else:
+            self.rebase(data)
+
+    def rebase(self, data: dict[str, Any]) -> None:
+        """Make this request's changes changes to `data`, which is stored now."""
+        session = self.loaded
+        if session._asked & DESTROYED or session._starts_afresh():  # what is stored does not matter then
+            return
+        session._rebase(data)
         if session._cookie is not None and not session._cookie.assigned:
             session._cookie.take_life(*self.life())
 
     def _find_out(self, data: dict[str, Any], expected: Record | None) -> None:
-        """What became of a write that nobody acknowledged, so that it is not made twice.
+        """What became of writes that nobody acknowledged, so that none is made twice.
 
         Raises:
-            StoreError: somebody else wrote since, so that nobody can tell, and it would count twice.
+            StoreError: somebody else wrote since, so that nobody can tell, and something would count twice.
         """
         assert self.record is not None
-        if self.record.utf8 == self.unsure:
+        if self.record.utf8 in self.unsure:
             self.loaded._rebase_on_own(data)
-        elif (expected is None or self.record.utf8 != expected.utf8) and self.loaded._adds_up():
+            self.certain()
+        elif expected is not None and self.record.utf8 == expected.utf8:  # as before, but they may still be under way
+            self.rebase(data)
+        elif self.unsure_adds or self.loaded._adds_up():
             raise StoreError("nobody can tell whether an earlier write of this session was made")
         else:
-            self.loaded._rebase(data)
-        self.unsure = None
+            self.rebase(data)
+            self.certain()
+
+    def doubt(self, record: Record, *, adds: bool) -> None:
+        """Remember that the writing of this record failed, and whether it held what would count twice."""
+        self.unsure = (*self.unsure, record.utf8)
+        self.unsure_adds |= adds
+
+    def certain(self) -> None:
+        """Remember that no such write is open any more."""
+        self.unsure, self.unsure_adds, self.unsure_claims = (), False, {}
 
     def is_due(self, age: float | None) -> bool:
         """Whether the record's life has to be extended; `age` is its full life, None the store's default."""
@@ -151,13 +182,17 @@ class Standing:
         return self.age
 
     def life(self) -> tuple[float | None, float | None]:
-        """The same, and the Unix time at which it ends: the record's, or that of an age that begins now."""
+        """The same, and the Unix time at which it ends: the record's, or that of an age that begins now.
+
+        Somebody else's record may end later than any cookie, and later than a datetime can say.
+        """
         age = self.full_age()
         if age is None:
             return None, None
+        now = time.time()
         if self.record is None or self.loaded._starts_afresh():
-            return age, time.time() + age
-        return age, self.expires
+            return age, now + age
+        return age, min(self.expires, now + MAX_AGE)
 
     def written(self, sid: str, record: Record, age: float | None, holds: int) -> None:
         """Remember what was written, as it was handed to the store.
@@ -174,8 +209,11 @@ class Standing:
         self.expires = record.expires or time.time() + self.settings.default_life
         self.known = self.known & ~HELD_DATA | STORED | holds
         self.wrote = True
-        if self.unsure is not None or self.unsure_claims:
-            self.unsure, self.unsure_claims = None, {}
+        if self.unsure or self.unsure_claims:
+            self.certain()
+        session = self.session
+        if session is not None and session._cookie is not None and not session._cookie.assigned:
+            session._cookie.take_life(age, record.expires)
 
     def forget_record(self) -> None:
         """Remember that nothing is stored any more."""
@@ -186,10 +224,15 @@ class Standing:
         """The session ended while this request was at work: nothing of it is written, and no cookie is sent."""
         session = self.loaded
         if dropped or session._asked & DESTROYED or session._age_assigned() or session._look()[0]:
-            logger.warning("Changes to a session were dropped: it was destroyed, was given a new id or has expired.")
+            self.warn_dropped()
         self.forget_record()
         self.over = True
         self.owed = "nothing"
+
+    def warn_dropped(self) -> None:
+        """Say that changes came to nothing since the session ended."""
+        logger.warning("Changes to a session were dropped: it was destroyed, was given a new id or has expired.")
+        self.warned = True
 
     def attributes(self) -> Attributes:
         """The cookie's attributes as they come out on this connection."""

@@ -10,10 +10,11 @@ import pytest
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from asgi_session import Cookie, Flash, Session, SessionError, SessionMiddleware, StoreError
 
-from .clients import SECRET, Browser, call, cookie_header, http_scope, put, set_cookie
+from .clients import SECRET, Browser, attributes, call, cookie_header, http_scope, put, set_cookie
 from .clock import START, Clock
 from .spy_store import SpyStore
 from .test_merge import race, yielding
@@ -619,4 +620,133 @@ async def test_a_claim_on_a_long_connection_finds_what_was_queued_meanwhile() ->
 
     await browser.visit(handler)
     assert claimed == ["n"]
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+@pytest.mark.parametrize("what", ["regenerate", "destroy"])
+async def test_what_ends_the_session_while_a_claim_is_under_way_ends_it(what: str) -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> dict[str, Any]:
+        session = request.state.session
+
+        async def end() -> None:
+            del store.before["replace"]
+            getattr(session, what)()
+            if what == "regenerate":
+                session["user"] = 1
+
+        store.before["replace"] = end
+        await request.state.flash.claim("info")
+        return dict(session)
+
+    left = {"user": 1} if what == "regenerate" else {}
+    assert (await browser.visit(handler)).json() == left
+    assert await store.sids() == [] if what == "destroy" else await store.data() == left
+
+
+async def test_messages_go_back_although_nobody_knows_what_became_of_the_commit() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> None:
+        await request.state.flash.claim("info")
+        request.state.session.increment("n")
+
+        async def beaten_and_cut_off() -> None:
+            store.work()
+            await browser.tab().visit(put(other=1))
+            raise OSError("connection reset")
+
+        store.before["replace"] = beaten_and_cut_off
+
+    assert (await browser.visit(handler)).status_code == 503
+    assert await store.data() == {"a": 1, "other": 1, "flash": {"info": ["x", "y"], "error": ["z"]}}
+
+
+async def test_messages_of_a_claim_that_was_cancelled_go_back() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> str:
+        request.state.flash("info", "own")
+        claiming = asyncio.create_task(request.state.flash.claim("info"))
+
+        async def cancel() -> None:
+            store.work()
+            claiming.cancel()
+            await asyncio.sleep(0)
+
+        store.before["replace"] = cancel
+        with pytest.raises(asyncio.CancelledError):
+            await claiming
+        return "later"
+
+    assert (await browser.visit(handler)).json() == "later"
+    assert await queued(store) == {"info": ["x", "y", "own"], "error": ["z"]}
+
+
+@pytest.mark.parametrize("drained_by", ["a drain", "a drain and a claim"])
+async def test_a_message_drained_after_a_claim_that_was_made_in_secret_stays_drained(drained_by: str) -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> list[list[str]]:
+        await claim_in_vain(request, store, made=True)
+        shown = [request.state.flash("info")]
+        request.state.session["b"] = 1
+        return shown if drained_by == "a drain" else [*shown, await request.state.flash.claim("info")]
+
+    assert (await browser.visit(handler)).json()[0] == ["x", "y"]
+    assert await queued(store) == {"error": ["z"]}
+
+
+@pytest.mark.parametrize("meanwhile", ["an age is assigned by another request", "the session is reloaded"])
+async def test_a_session_that_a_claim_emptied_goes_whatever_else_happens(meanwhile: str) -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(lambda request: request.state.flash("info", "m"))
+
+    async def handler(request: Request) -> None:
+        async def claim_here(other: Request) -> None:
+            other.state.session.cookie.max_age = 999
+            await request.state.flash.claim("info")
+
+        if meanwhile == "the session is reloaded":
+            await request.state.flash.claim("info")
+            await request.state.session.reload()
+        else:
+            await browser.tab().visit(claim_here)
+
+    response = await browser.visit(handler)
+    assert attributes(set_cookie(response))["max-age"] == "0"
+    assert await store.sids() == []
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_messages_go_back_to_the_session_that_they_are_from(keep: bool) -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        await request.state.flash.claim("info")
+        request.state.session.regenerate(keep=keep)
+        request.state.session["user"] = 1
+
+        async def body() -> AsyncIterator[str]:
+            yield "a"
+            raise LookupError
+
+        return StreamingResponse(body())
+
+    with pytest.raises(LookupError):
+        await browser.visit(handler)
+    old = {"a": 1, "flash": {"error": ["z"], "info": ["x", "y"]}} if keep else {}
+    assert await store.data() == {**old, "user": 1}
+
+
+async def test_messages_go_back_where_no_response_is_sent_at_all() -> None:
+    browser, store = await waiting()
+
+    async def says_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+        assert await scope["state"]["flash"].claim("info") == ["x", "y"]
+
+    scope = http_scope(headers=cookie_header(browser.cookies))
+    assert await call(SessionMiddleware(says_nothing, secret=SECRET, store=store), scope) == []
     assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}

@@ -342,3 +342,46 @@ async def test_a_late_value_that_is_no_json_is_only_logged(
     assert response.status_code == 200
     assert errors(caplog) != []
     assert await store.data() == {"a": 1}
+
+
+async def test_a_drain_that_another_request_made_too_is_over_with_the_commit(store: SpyStore) -> None:
+    browser = Browser(store=store)
+    await browser.visit(put(a=1, flash={"info": ["m"]}))
+
+    async def endpoint(request: Request) -> Response:
+        assert request.state.flash("info") == ["m"]
+        await browser.tab().visit(lambda other: other.state.flash("info"))
+
+        async def body() -> AsyncIterator[str]:
+            yield "first"
+            assert not request.state.session.modified
+            await browser.tab().visit(lambda other: other.state.flash("info", "m"))
+            request.state.session["late"] = 1
+            yield "last"
+
+        return StreamingResponse(body())
+
+    await browser.visit(endpoint)
+    assert await store.data() == {"a": 1, "flash": {"info": ["m"]}, "late": 1}
+
+
+async def test_changes_after_the_session_was_found_to_be_gone_are_logged(
+    store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = Browser(store=store, touch_after=0)
+    await browser.visit(put(a=1))
+
+    async def endpoint(request: Request) -> Response:
+        await browser.tab().visit(lambda other: other.state.session.destroy())
+
+        async def body() -> AsyncIterator[str]:
+            yield "first"
+            assert caplog.records == []
+            request.state.session["late"] = 1
+            yield "last"
+
+        return StreamingResponse(body())
+
+    await browser.visit(endpoint)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert await store.sids() == []

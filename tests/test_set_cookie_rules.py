@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from asgi_session import Cookie, Record, SessionError
+from asgi_session import Cookie, Record, SessionError, SessionNotFound
 from tests.clients import SECRET, Browser, attributes, put, set_cookie, set_cookies
 from tests.clock import START, Clock
 from tests.spy_store import SpyStore
@@ -587,6 +587,12 @@ async def test_the_apps_own_cache_control_stays(name: str) -> None:
 
 # Vary
 
+
+async def reload_nothing(request: Request) -> None:
+    with pytest.raises(SessionNotFound):
+        await request.state.session.reload()
+
+
 LOOKS = [
     pytest.param(lambda r: r.session.get("a"), id="get"),
     pytest.param(lambda r: "a" in r.session, id="in"),
@@ -616,6 +622,8 @@ LOOKS = [
     pytest.param(lambda r: r.state.session.regenerate(), id="regenerate"),
     pytest.param(lambda r: r.state.session.destroy(), id="destroy"),
     pytest.param(lambda r: r.state.session.update({}), id="update with nothing"),
+    pytest.param(lambda r: r.state.session.save(), id="save"),
+    pytest.param(reload_nothing, id="reload"),
 ]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 
-from asgi_session import SessionDestroyed, StoreError
+from asgi_session import Cookie, Record, SessionDestroyed, SessionError, StoreError
 
 from .clients import Browser, attributes, put, set_cookie
+from .clock import Clock
 from .spy_store import SpyStore
 
 MADE = pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
@@ -116,3 +118,162 @@ async def test_a_destroy_while_the_write_fails_lets_no_later_write_in(made: bool
 
     assert attributes(set_cookie(await browser.visit(handler)))["max-age"] == "0"
     assert await store.sids() == []
+
+
+@pytest.mark.parametrize("key", ["added", "removed"])
+async def test_what_is_taken_back_is_taken_back_although_somebody_else_wrote(key: str) -> None:
+    browser, store = await signed_in(kept=0, removed=1)
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        if key == "added":
+            session["added"] = 1
+        else:
+            del session["removed"]
+        await save_in_vain(request, store, made=True)
+        if key == "added":
+            del session["added"]
+        else:
+            session["removed"] = 1
+        await browser.tab().visit(put(other=1))
+
+    assert (await browser.visit(handler)).status_code == 200
+    assert await store.data() == {"kept": 0, "removed": 1, "other": 1}
+
+
+@pytest.mark.parametrize("taking", ["drained", "claimed"])
+async def test_a_message_that_may_be_stored_is_not_shown_and_queued(taking: str) -> None:
+    browser, store = await signed_in(kept=0)
+
+    async def handler(request: Request) -> list[str]:
+        flash = request.state.flash
+        flash("info", "m")
+        await save_in_vain(request, store, made=True)
+        await browser.tab().visit(put(other=1))
+        messages: list[str] = flash("info") if taking == "drained" else await flash.claim("info")
+        return messages
+
+    assert (await browser.visit(handler)).status_code == 503
+    assert await store.data() == {"kept": 0, "flash": {"info": ["m"]}, "other": 1}
+
+
+async def test_of_several_failed_writes_any_may_have_been_made() -> None:
+    browser, store = await signed_in(kept=0)
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        session["x"] = 1
+        await save_in_vain(request, store, made=True)
+        session["x"] = 2
+        await save_in_vain(request, store, made=False)
+        del session["x"]
+
+    assert (await browser.visit(handler)).status_code == 200
+    assert await store.data() == {"kept": 0}
+
+
+async def test_a_message_queued_while_a_write_fails_does_not_double_another() -> None:
+    browser, store = await signed_in(kept=0)
+
+    async def handler(request: Request) -> None:
+        flash = request.state.flash
+        flash("info", "first")
+
+        async def queue_another() -> None:
+            flash("info", "second")
+            del store.after["replace"]
+            raise OSError("connection reset")
+
+        store.after["replace"] = queue_another
+        with pytest.raises(StoreError):
+            await request.state.session.save()
+        await browser.tab().visit(put(other=1))
+
+    assert (await browser.visit(handler)).status_code == 503
+    assert await store.data() == {"kept": 0, "flash": {"info": ["first"]}, "other": 1}
+
+
+async def test_a_message_stored_after_all_does_not_hide_the_next_ones_doubt() -> None:
+    browser, store = await signed_in(kept=0)
+
+    async def handler(request: Request) -> None:
+        request.state.flash("info", "first")
+        await save_in_vain(request, store, made=True)
+        request.state.flash("info", "second")
+
+        async def of_two_tries_fail_the_second() -> None:
+            if store.calls.count("replace") == 3:
+                store.after.clear()
+                raise OSError("connection reset")
+
+        store.calls.clear()
+        store.calls.append("replace")  # the one above
+        store.after["replace"] = of_two_tries_fail_the_second
+        with pytest.raises(StoreError):
+            await request.state.session.save()
+        await browser.tab().visit(put(other=1))
+
+    assert (await browser.visit(handler)).status_code == 503
+    assert await store.data() == {"kept": 0, "flash": {"info": ["first", "second"]}, "other": 1}
+
+
+@pytest.mark.parametrize("change", ["increment", "message"])
+async def test_a_write_that_lands_late_counts_once(change: str) -> None:
+    browser, store = await signed_in(n=0, flash={"info": ["m"]})
+
+    async def handler(request: Request) -> Any:
+        if change == "increment":
+            request.state.session.increment("n")
+        else:
+            request.state.flash("news", "x")
+        late = await written_later(request, store)
+        store.before["replace"] = late
+        return await request.state.flash.claim("info")
+
+    assert (await browser.visit(handler)).json() == ["m"]
+    assert await store.data() == ({"n": 1} if change == "increment" else {"n": 0, "flash": {"news": ["x"]}})
+
+
+async def written_later(request: Request, store: SpyStore) -> Callable[[], Awaitable[None]]:
+    """Save in vain; returns what lets the write be made all the same."""
+    waiting: list[tuple[str, Record, Record]] = []
+    replace = store.inner.replace
+
+    async def keep(sid: str, record: Record, *, expected: Record) -> bool:
+        waiting.append((sid, record, expected))
+        raise OSError("timed out")
+
+    store.inner.replace = keep  # type: ignore[method-assign]
+    with pytest.raises(StoreError):
+        await request.state.session.save()
+    store.inner.replace = replace  # type: ignore[method-assign]
+
+    async def land() -> None:
+        store.work()
+        sid, record, expected = waiting.pop()
+        assert await replace(sid, record, expected=expected)
+
+    return land
+
+
+@pytest.mark.parametrize("failure", ["the store", "a value that is no JSON"])
+async def test_an_age_begins_anew_only_with_a_write_that_is_made(failure: str, clock: Clock) -> None:
+    store = SpyStore()
+    browser = Browser(store=store, cookie=Cookie(max_age=3600))
+    await browser.visit(put(n=0))
+    clock.advance(1000)
+
+    async def handler(request: Request) -> list[int]:
+        session = request.state.session
+        assert session.cookie.max_age == 2600
+        session["n"] = 1 if failure == "the store" else {1}
+        if failure == "the store":
+            store.fail_once("replace", made=False)
+        with pytest.raises(SessionError):
+            await session.save()
+        left = session.cookie.max_age
+        session["n"] = 1
+        await session.save()
+        return [left, session.cookie.max_age]
+
+    assert (await browser.visit(handler)).json() == [2600, 3600]
