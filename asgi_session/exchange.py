@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, MutableMapping
 from typing import Any
 
 from asgi_session.claims import Claims
@@ -24,12 +24,21 @@ IN_CHARGE = "asgi_session"
 """The key in the ASGI scope under which the innermost middleware's exchange stands; it knows the ones around it."""
 
 
+_OURS = ("session", "flash")
+_Seen = tuple[dict[str, Any], dict[str, Any]]
+"""What is found of a session in an ASGI scope, and in its state."""
+
+
 class Exchange(Standing):
     """What the middleware does for a request, and a session asks of it."""
 
     outer: Exchange | None = None
     """That of the next middleware around this one."""
+    failure: BaseException | None = None
+    """Why the commit at the response's start failed, where the app is told of it."""
     _inner: Exchange | None = None
+    _around: _Seen
+    """What is to be found in the scope outside of this one, where it stands within another."""
     _state: dict[str, Any]
     _claims: Claims | None = None
     _saving: asyncio.Lock | None = None
@@ -37,13 +46,17 @@ class Exchange(Standing):
     def stand_within(self, outer: Exchange) -> None:
         """Be the next one within another of the same connection."""
         self.outer = outer
+        self._around = self._seen()
         outer._inner = self
 
     # Loading
 
     def begin(self) -> Awaitable[None] | None:
         """Begin a new session where the request names none; else give what loads the one that it names."""
-        presented = self.settings.incoming.presented(self.scope["headers"])
+        headers = self.scope["headers"]
+        if headers.__class__ is not list:  # it may be good for one pass only, and the app wants to read it, too
+            headers = self.scope["headers"] = list(headers)
+        presented = self.settings.incoming.presented(headers)
         if presented is not None:
             self.presented = presented
             self.known = PRESENTED | OUTDATED if presented.outdated else PRESENTED
@@ -68,12 +81,11 @@ class Exchange(Standing):
             return self.loaded
 
     async def _load_late(self) -> None:
+        seen = self._seen()
         await (self.begin() or nothing())
-        inner = self._inner
-        while inner is not None:  # theirs is the session to be seen
-            if inner.session is not None:
-                inner._show(inner.session)
-            inner = inner._inner
+        if self._inner is not None:  # theirs is the session to be seen
+            self._inner._around = self._seen()
+            self._see(seen)
 
     async def _load(self, sid: str) -> None:
         settings = self.settings
@@ -87,6 +99,21 @@ class Exchange(Standing):
             self.blind = True
         self.came = data = self.found(sid, record)
         self._show(Session((), self) if data is None else Session(data, self, sid))
+
+    def _seen(self) -> _Seen:
+        """What the handler finds of a session in the scope now."""
+        in_scope, in_state = [{key: place[key] for key in _OURS if key in place} for place in self._places()]
+        return in_scope, in_state
+
+    def _see(self, seen: _Seen) -> None:
+        """Let it find this instead."""
+        for place, contents in zip(self._places(), seen, strict=True):
+            for key in _OURS:
+                place.pop(key, None)
+            place.update(contents)
+
+    def _places(self) -> list[MutableMapping[str, Any]]:
+        return [self.scope, self.scope.setdefault("state", {})]
 
     def _show(self, session: Session) -> None:
         self.session = session
@@ -121,7 +148,7 @@ class Exchange(Standing):
                 raise SessionNotFound("there is no stored session to reload")
             self.loaded._reset(sid, data)
             self.blind = False
-            self.unsure = None
+            self.certain()
 
     async def claim(self, category: str | None) -> Queue:
         if self._claims is None:
@@ -142,7 +169,7 @@ class Exchange(Standing):
             look: what changed, where the caller has looked just now.
             saving: at the handler's request, so that nothing may be dropped in silence.
         """
-        if self._state.get("session") is not self.session and self._is_detached():
+        if self._state.get("session") is not self.session and self._is_unset():
             if self.settings.unset == "keep":
                 return nothing()
             self.loaded.destroy()
@@ -193,15 +220,14 @@ class Exchange(Standing):
             and (session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session)))
         ):
             return True
-        return self._state.get("session") is not session and self._inner is None
+        return self._state.get("session") is not session and self._left_by_app() is not session
 
     def step_back(self, outer: Exchange) -> None:
         """Let the one around this one be the innermost again."""
         self.outer = None
         outer._inner = None
         self.scope[IN_CHARGE] = outer
-        if outer.session is not None:
-            outer._show(outer.session)
+        self._see(self._around)
 
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
@@ -231,13 +257,16 @@ class Exchange(Standing):
             return delete_cookie(settings.name, attributes)
         return set_cookie(settings.name, settings.signer.sign(self.sid, self.presented), attributes, *self.owed_age)
 
-    def _is_detached(self) -> bool:
-        """Whether ``request.state.session``, which is not ours any more, was unset, and that is ours to say."""
-        if self._inner is not None:
-            return False
-        if self._state.get("session") is not None:
+    def _left_by_app(self) -> object:
+        """``request.state.session`` as those between this middleware and the next one within have left it."""
+        return (self._state if self._inner is None else self._inner._around[1]).get("session")
+
+    def _is_unset(self) -> bool:
+        """Whether ``request.state.session`` was unset."""
+        left = self._left_by_app()
+        if left is not None and left is not self.session:
             raise TypeError("request.state.session was assigned something else than None")
-        return True
+        return left is None
 
     def _drop_blind_changes(self) -> None:
         session = self.loaded
@@ -247,6 +276,13 @@ class Exchange(Standing):
             session._start_over({})
             logger.warning("Changes to a session were dropped: the store failed when it was to be loaded.")
 
+    def _is_from_around(self, error: BaseException) -> bool:
+        """Whether it is the failure of a middleware around this one, which stands for it."""
+        around = self.outer
+        while around is not None and around.failure is not error:
+            around = around.outer
+        return around is not None
+
     def _lock(self) -> asyncio.Lock:
         """What one request's tasks ask of the store is asked one after the other."""
         if self._saving is None:
@@ -254,5 +290,5 @@ class Exchange(Standing):
         return self._saving
 
 
-async def nothing(message: object = None) -> None:
-    """What is awaited where there is nothing to do, and where messages go that nobody shall see."""
+async def nothing() -> None:
+    """What is awaited where there is nothing to do."""

@@ -42,7 +42,8 @@ class RequiredSession(SecurityBase):
 
     Args:
         keys: session keys that must be there.
-        name: the cookie's name, as the middleware has it.
+        name: the cookie's name, as the middleware has it. Where no middleware of that name is in charge,
+            `SessionNotLoaded` comes out.
     """
 
     def __init__(self, *keys: str, name: str = "connect.sid") -> None:

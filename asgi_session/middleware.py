@@ -17,6 +17,7 @@ from asgi_session.session import Session
 from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset
 from asgi_session.stores.base import Store
 from asgi_session.stores.memory import MemoryStore
+from asgi_session.unavailable import came_of_being_answered
 
 
 class SessionMiddleware:
@@ -103,17 +104,23 @@ class SessionMiddleware:
                 if loading is not None:
                     await loading
             await app(scope, receive, response.send)
-        except WebSocketDisconnect:  # the client hung up, which is a normal end
+        except WebSocketDisconnect as error:  # the client hung up, which is a normal end
             await response.hang_up()
-            raise
+            if not came_of_being_answered(error):
+                raise
         except (StoreError, SessionConflict) as error:
             if not await response.give_way_to(error):
                 raise
-        except BaseException:
+        except BaseException as error:
             await response.give_back()
-            raise
+            if response.failure is not None and error.__cause__ is response.failure:  # as an error handler tells it
+                raise response.failure from response.failure.__cause__
+            if not came_of_being_answered(error):
+                raise
         else:
-            if response.has_changes():
+            if not response.headers_gone:
+                await response.give_back()
+            elif response.has_changes():
                 await response.commit_late()
         finally:
             session = response.session
@@ -136,16 +143,24 @@ async def load_session(connection: HTTPConnection) -> Session:
 
 
 def exchange_of(connection: HTTPConnection, name: str | None = None) -> Exchange:
-    """The exchange of a cookie name if there is one, else of the innermost middleware."""
-    innermost: Exchange | None = connection.scope.get(IN_CHARGE)
-    if innermost is None:
-        raise SessionNotLoaded("no SessionMiddleware is in charge of this connection, or its path is not the cookie's")
-    return _find(innermost, name) or innermost
+    """The exchange of the middleware with this cookie name; None: of the innermost.
+
+    Raises:
+        SessionNotLoaded: there is none.
+    """
+    exchange: Exchange | None = connection.scope.get(IN_CHARGE)
+    if name is not None:
+        exchange = _find(exchange, name)
+    if exchange is None:
+        which = "" if name is None else " with this cookie name"
+        raise SessionNotLoaded(
+            f"no SessionMiddleware{which} is in charge of this connection, or its path is not the cookie's"
+        )
+    return exchange
 
 
-def _find(innermost: Exchange, name: str | None) -> Exchange | None:
+def _find(exchange: Exchange | None, name: str) -> Exchange | None:
     """The exchange of a cookie name, from the innermost middleware outwards."""
-    exchange: Exchange | None = innermost
     while exchange is not None and exchange.settings.name != name:
         exchange = exchange.outer
     return exchange

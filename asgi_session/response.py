@@ -7,11 +7,11 @@ from collections.abc import Awaitable
 from starlette.types import Message
 
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
-from asgi_session.exchange import Exchange, nothing
+from asgi_session.exchange import Exchange
 from asgi_session.response_headers import with_session_headers
 from asgi_session.settings import logger
 from asgi_session.standing import report
-from asgi_session.unavailable import answer_unavailable
+from asgi_session.unavailable import answer_unavailable, send_to_nobody
 
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"})
 _BODIES = frozenset(
@@ -78,6 +78,7 @@ class Response(Exchange):
         self._saves = False
         await self.give_back()
         if self.settings.on_store_error == "raise" or not isinstance(error, StoreError | SessionConflict):
+            self.failure = error
             return False
         await self._refuse(error)
         return True
@@ -90,6 +91,7 @@ class Response(Exchange):
 
     async def hang_up(self) -> None:
         """Save what changed on a connection that the client has closed, be it before the accept."""
+        self.refused |= not self.headers_gone
         self.headers_gone = True
         await self.commit_late()
 
@@ -109,7 +111,7 @@ class Response(Exchange):
     async def give_way_to(self, error: SessionError) -> bool:
         """Answer 503 instead of letting a failure of the store through; False where it is to be let through."""
         await self.give_back()
-        if self.settings.on_store_error == "raise":
+        if self.settings.on_store_error == "raise" or self._is_from_around(error):
             return False
         if self.headers_gone and not self._accepted:
             report(error)
@@ -119,6 +121,12 @@ class Response(Exchange):
 
     async def _refuse(self, error: BaseException) -> None:
         report(error)
-        send, self._send = self._send, nothing  # for what the app still sends
+        send, self._send = self._send, send_to_nobody
+        accepted = self._accepted
+        set_cookie = None if accepted or self.owed == "nothing" else self.set_cookie_header()  # of an earlier save()
         self.headers_gone = True
-        await answer_unavailable(self.scope, send, accepted=self._accepted)
+        try:
+            await answer_unavailable(self.scope, send, accepted=accepted, set_cookie=set_cookie)
+        except (OSError, RuntimeError):
+            if not accepted:  # else the client has gone first
+                raise

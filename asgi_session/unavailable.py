@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from starlette.types import Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 RETRY_AFTER = 5
 """Seconds after which the client may try again (Retry-After, RFC 9110, 10.2.3)."""
@@ -19,11 +21,18 @@ _HEADERS = [
 ]
 
 
-async def answer_unavailable(scope: Scope, send: Send, *, accepted: bool = False) -> None:
+class Answered(OSError):
+    """Nobody hears what the app sends, for 503 went out instead: raised as servers do when the client is gone."""
+
+
+async def answer_unavailable(
+    scope: Scope, send: Send, *, accepted: bool = False, set_cookie: str | None = None
+) -> None:
     """Send the whole answer.
 
     Args:
         accepted: the WebSocket was accepted already, so that only a close code can tell.
+        set_cookie: a Set-Cookie header to go with it.
     """
     if scope["type"] == "websocket":
         if accepted or "websocket.http.response" not in (scope.get("extensions") or {}):
@@ -32,5 +41,22 @@ async def answer_unavailable(scope: Scope, send: Send, *, accepted: bool = False
         kind = "websocket.http.response"
     else:
         kind = "http.response"
-    await send({"type": f"{kind}.start", "status": 503, "headers": list(_HEADERS)})
+    cookies = [] if set_cookie is None else [(b"set-cookie", set_cookie.encode("ascii"))]
+    await send({"type": f"{kind}.start", "status": 503, "headers": [*_HEADERS, *cookies]})
     await send({"type": f"{kind}.body", "body": b"" if scope.get("method") == "HEAD" else _BODY})
+
+
+async def send_to_nobody(message: Message) -> None:
+    """Take what the app still sends after that.
+
+    Raises:
+        Answered: there may be more to come, perhaps without end (ASGI 2.4: `send` to nobody raises an OSError).
+    """
+    if message["type"] == "websocket.send" or message.get("more_body"):
+        raise Answered("the response was replaced by 503")
+
+
+def came_of_being_answered(error: BaseException) -> bool:
+    """Whether an exception is `Answered`, or what Starlette makes of it."""
+    cause = error.__context__ if isinstance(error, WebSocketDisconnect | ClientDisconnect) else error
+    return isinstance(cause, Answered)

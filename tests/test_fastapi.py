@@ -435,6 +435,18 @@ async def test_its_name_picks_the_session_where_there_are_two(api: FastAPI, stor
     assert (await browser.visit(path="/outer")).json() is True
 
 
+async def test_no_other_session_stands_in_for_the_one_of_its_name(api: FastAPI, store: SpyStore) -> None:
+    @api.get("/reports", dependencies=[Depends(RequiredSession(name="admin.sid"))])
+    async def reports() -> str:
+        return "secret"
+
+    api.add_middleware(SessionMiddleware, secret=SECRET, name="admin.sid", cookie=Cookie(path="/admin"))
+    browser = guarded(api, store)
+    await browser.visit(path="/sign-in", method="POST")
+    with pytest.raises(SessionNotLoaded, match="with this cookie name"):
+        await browser.visit(path="/reports")
+
+
 # WebSocket routes
 
 

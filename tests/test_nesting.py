@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from asgi_session import Cookie, MemoryStore, SessionMiddleware, load_session
+from asgi_session import Cookie, MemoryStore, SessionMiddleware, StoreError, load_session
 from asgi_session.middleware import exchange_of
-from tests.clients import SECRET, Browser, call, http_scope, put, set_cookie, set_cookies
+from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, set_cookie, set_cookies
 from tests.spy_store import SpyStore
 
 
@@ -326,3 +326,98 @@ async def test_the_registry_of_one_request_is_not_that_of_another() -> None:
     for _ in range(2):
         await call(wrapped, http_scope())
     assert seen[0] is not seen[1]
+
+
+# What those in between do, and find
+
+
+def around(between: Any, outer: dict[str, Any], store: SpyStore) -> Browser:
+    """A client of sessions "outer" around `between` around sessions "inner"; `between` gets the app within as well."""
+    inner = SessionMiddleware(Browser.serve, secret=SECRET, name="inner")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await between(inner, scope, receive, send)
+
+    return Browser(app=SessionMiddleware(app, secret=SECRET, store=store, name="outer", **outer))
+
+
+@pytest.mark.parametrize("unset", ["keep", "destroy"])
+async def test_an_outer_session_that_was_unset_before_stays_unset(unset: str, store: SpyStore) -> None:
+    leaves = False
+
+    async def between(inner: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"]["n"] = scope["state"]["session"].get("n", 0) + 1
+        if leaves:
+            scope["state"]["session"] = None
+        await inner(scope, receive, send)
+        assert (scope["state"]["session"] is None) is leaves
+
+    browser = around(between, {"unset": unset}, store)
+    await browser.visit()
+    leaves = True
+    response = await browser.visit()
+    if unset == "keep":
+        assert (set_cookie(response, "outer"), await store.data()) == (None, {"n": 1})
+    else:
+        assert "Max-Age=0" in str(set_cookie(response, "outer"))
+        assert await store.sids() == []
+
+
+async def test_what_is_unset_within_is_not_the_outer_session(store: SpyStore) -> None:
+    async def between(inner: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"]["n"] = 1
+        await inner(scope, receive, send)
+
+    def endpoint(request: Request) -> None:
+        request.state.session = None
+
+    await around(between, {"unset": "destroy"}, store).visit(endpoint)
+    assert await store.data() == {"n": 1}
+
+
+@pytest.mark.parametrize("loads", [False, True])
+async def test_an_outer_session_is_to_be_seen_afterwards_only_if_it_was_loaded(loads: bool, store: SpyStore) -> None:
+    seen: list[Any] = []
+
+    async def between(inner: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        await inner(scope, receive, send)
+        seen.extend([scope.get("session"), scope["state"].get("session"), scope["state"].get("flash")])
+        assert exchange_of(Request(scope)).settings.name == "outer"
+
+    async def endpoint(request: Request) -> None:
+        if loads:
+            (await exchange_of(request, "outer").load())["n"] = "outer"
+        request.state.session["n"] = "inner"
+
+    await around(between, {"autoload": False}, store).visit(endpoint)
+    session, in_state, flash = seen
+    assert session is in_state
+    assert (session, flash is not None) == ({"n": "outer"} if loads else None, loads)
+
+
+@pytest.mark.parametrize("on_store_error", ["raise", "unavailable"])
+async def test_a_failing_outer_store_is_for_the_outer_middleware_to_answer(
+    on_store_error: str, store: SpyStore
+) -> None:
+    async def between(inner: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"]["n"] = 1
+        await inner(scope, receive, send)
+
+    browser = around(between, {"on_store_error": on_store_error}, store)
+    store.fail()
+    if on_store_error == "raise":
+        with pytest.raises(StoreError):
+            await browser.visit()
+    else:
+        assert (await browser.visit()).status_code == 503
+
+
+async def test_headers_that_can_be_read_once_are_there_for_the_app(store: SpyStore) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert Request(scope).headers["user-agent"] == "x"
+        assert [*scope["headers"]] == headers
+
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+    headers = [(b"user-agent", b"x"), *cookie_header(browser.cookies)]
+    await call(SessionMiddleware(app, secret=SECRET, store=store), {**http_scope(), "headers": iter(headers)})

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
 from asgi_session import (
@@ -798,3 +802,64 @@ async def test_the_client_learns_of_a_failed_commit_before_anything_else() -> No
 
     await call(SessionMiddleware(app, secret=SECRET, store=store), http_scope(), on_send=first.append)
     assert first[0]["status"] == 503
+
+
+async def test_a_stream_without_end_ends_when_it_is_replaced(store: SpyStore) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def ticks() -> AsyncIterator[str]:
+            while True:
+                await asyncio.sleep(0)
+                yield "tick"
+
+        scope["session"]["a"] = 1
+        await StreamingResponse(ticks())(scope, receive, send)
+
+    store.fail()
+    scope = http_scope(asgi={"version": "3.0", "spec_version": "2.4"})
+    async with asyncio.timeout(5):
+        sent = await call(SessionMiddleware(app, secret=SECRET, store=store), scope)
+    assert [message.get("status") for message in sent] == [503, None]
+
+
+async def test_an_error_of_the_app_after_503_comes_out_all_the_same(store: SpyStore) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"]["a"] = 1
+        await PlainTextResponse("ok")(scope, receive, send)
+        raise LookupError
+
+    store.fail()
+    with pytest.raises(LookupError):
+        await call(SessionMiddleware(app, secret=SECRET, store=store), http_scope())
+
+
+async def test_503_brings_the_cookie_of_what_an_earlier_save_committed(store: SpyStore) -> None:
+    browser = await signed_in(store)
+
+    async def endpoint(request: Request) -> None:
+        session = request.state.session
+        session.regenerate()
+        session["user"] = 1
+        await session.save()
+        session["more"] = 1
+        store.fail("replace")
+
+    assert (await browser.visit(endpoint)).status_code == 503
+    store.work()
+    assert await browser.read() == {"user": 1}
+
+
+@pytest.mark.parametrize("failing", ["the store", "a value that is no JSON"])
+async def test_an_error_handler_that_comes_too_late_does_not_change_the_error(failing: str, store: SpyStore) -> None:
+    kind = StoreError if failing == "the store" else SessionSerializationError
+
+    def page(request: Request, error: Exception) -> Response:
+        raise AssertionError("the response has begun")
+
+    app = Starlette(
+        routes=[Mount("/", Browser.serve)],
+        middleware=[Middleware(SessionMiddleware, secret=SECRET, store=store, on_store_error="raise")],
+        exception_handlers={kind: page},
+    )
+    store.fail()
+    with pytest.raises(kind):
+        await Browser(app=app).visit(put(a=1 if failing == "the store" else {1}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -487,3 +488,53 @@ async def test_the_apps_own_accept_message_is_not_changed(store: SpyStore) -> No
 
     await call(SessionMiddleware(app, secret=SECRET, store=store), websocket_scope())
     assert accept == {"type": "websocket.accept", "subprotocol": None, "headers": [(b"x-own", b"1")]}
+
+
+async def test_an_endpoint_that_only_sends_ends_when_it_is_refused(store: SpyStore) -> None:
+    sent_before_the_end = 0
+
+    async def endpoint(websocket: WebSocket) -> None:
+        nonlocal sent_before_the_end
+        websocket.session["a"] = 1
+        await websocket.accept()
+        while True:
+            await websocket.send_text("tick")
+            sent_before_the_end += 1
+            await asyncio.sleep(0)
+
+    store.fail()
+    async with asyncio.timeout(5):
+        sent = await call(app_of(endpoint, store), websocket_scope(extensions=DENIAL))
+    assert [message.get("status") for message in sent] == [503, None]
+    assert sent_before_the_end == 0
+
+
+async def test_a_disconnect_before_the_accept_is_no_response_that_started(
+    store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def endpoint(websocket: WebSocket) -> None:
+        websocket.session["a"] = 1
+        raise WebSocketDisconnect(1006)
+
+    with pytest.raises(WebSocketDisconnect):
+        await call(app_of(endpoint, store), websocket_scope())
+    assert await store.sids() == []
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+async def test_a_client_that_has_gone_need_not_be_told_that_the_store_fails(
+    error: type[Exception], store: SpyStore, known: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        websocket.session["a"] = 2
+        store.fail()
+        await websocket.state.session.save()
+
+    def gone(message: Any) -> None:
+        if message["type"] == "websocket.close":
+            raise error("nobody there")
+
+    await call(app_of(endpoint, store), websocket_scope(headers=known), on_send=gone)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
