@@ -503,8 +503,10 @@ def test_a_cookie_without_a_secret_is_no_answer(
 
 
 WAITING = """
-import sys
+import signal, sys
 from asgi_session.__main__ import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background inherit that it is ignored
 
 class Stdin:
     def readline(self):
