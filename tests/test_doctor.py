@@ -89,7 +89,7 @@ def test_an_integer_that_express_rounds_is_found_at_any_depth(number: int) -> No
     assert findings == [Finding("holds an integer beyond 2**53, which Express rounds", "order")]
 
 
-@pytest.mark.parametrize("number", [10**20, -(2**53), 3 * 2**60 // 2**50 * 10**6, 10**21, 2**80, 10**22])
+@pytest.mark.parametrize("number", [10**20, -(2**53), 1152921504606847000, 10**21, 2**80, 10**22])
 def test_an_integer_that_javascript_writes_with_its_own_digits_is_no_finding(number: int) -> None:
     assert list(examine(text(a=number))) == []
 
@@ -178,7 +178,7 @@ MEETS_EXPRESS = [
     text(a=[1.0, 0.1, 1e21, 2**53, 2**53 + 2, -0.0], b={"10": 1, "2": {"id": 1, "save": 2, "cookie": 3}}),
     text(a="\ud800", **{"": None, "é🍵": True, "flash": {"info": ["hi"]}, "prototype": 1, "__proto": 2, "on": 3}),
     *(text(a=number) for number in (2**53 + 1, [-(2**53) - 1], {"b": 10**400}, 12345678901234567890)),
-    *(text(a=number) for number in (2**60, 10**20, 10**20 + 2**16, 2**69, 10**21, 2**70, 2**80, 10**22, -(2**63))),
+    *(text(a=number) for number in (2**60, 1152921504606847000, 10**20, 10**20 + 2**16, 10**21, 2**80, -(2**63))),
     *(text(**{key: {"a": 1}}) for key in sorted(SESSION_MEMBERS)),
     '{"a":1}',
     '{"cookie":null,"a":1}',

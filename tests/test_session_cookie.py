@@ -254,6 +254,19 @@ async def test_the_records_expiry_decides_not_the_one_within_the_payload(clock: 
     assert (await browser.visit(look("max_age", "original_max_age"))).json() == [555, 600]
 
 
+@pytest.mark.parametrize("expires", [START + 401 * DAY, 1e13])
+async def test_a_record_that_ends_beyond_400_days_is_shown_as_400_days(expires: float, clock: Clock) -> None:
+    browser = await planted('"cookie":{"originalMaxAge":600000,"expires":"+010265-12-23T10:35:55.343Z"},', expires)
+    seen: list[tuple[int, datetime]] = []
+
+    def handler(request: Any) -> None:
+        cookie = request.state.session.cookie
+        seen.append((cookie.max_age, cookie.expires))
+
+    await browser.visit(handler)
+    assert seen == [(400 * DAY, datetime.fromtimestamp(START + 400 * DAY, UTC))]
+
+
 @pytest.mark.parametrize("samesite", ["true", '"LAX"', '"nonsense"', "5", "null"])
 async def test_stored_attributes_other_than_the_age_do_not_matter(samesite: str, clock: Clock) -> None:
     member = f'"cookie":{{"originalMaxAge":600000,"expires":"2030-01-01T00:00:00.000Z","sameSite":{samesite}}},'
