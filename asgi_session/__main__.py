@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         help="report stored sessions that would not survive beside Express",
         description="Reads a sample of live sessions and reports what would not survive a round trip between Express "
         "and asgi_session. Writes nothing. Shows names of session keys, never values or ids.",
-        epilog="Exit code: 0 nothing found, 1 something found, 2 the store could not be read or held no session.",
+        epilog="Exit code: 0 nothing found, 1 something found, 2 the store could not be read or held no session, "
+        "130 interrupted.",
     )
     doctor.add_argument("--store", metavar="URL", required=True, help="mongodb://..., redis://... or valkey://...")
     doctor.add_argument("--collection", metavar="C", default="sessions", help="MongoDB (default %(default)s)")

@@ -345,8 +345,8 @@ class Commit:
             standing.gone()
             return "moot"
         standing.expires = self._expires or time.time() + standing.settings.default_life
-        if cookie is not None and not cookie.assigned:
-            cookie.take_life(self._age, self._expires)
+        if cookie is not None:
+            cookie.keep_up(self._age, self._expires)
         return "done"
 
     async def _confirm(self) -> Outcome:

@@ -114,7 +114,7 @@ def examine(text: str) -> Iterator[Finding]:
         if ours.get(key) != value:
             yield Finding("holds a number too large to be read, which becomes null on both sides", key)
             continue
-        changed = {_in_javascript(number) for number in _integers(value) if _in_javascript(number) != number}
+        changed = {theirs for number in _integers(value) if (theirs := _in_javascript(number)) != number}
         if None in changed:
             yield Finding("holds an integer too large for JavaScript, which becomes null there", key)
         if changed - {None}:

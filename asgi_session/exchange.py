@@ -73,19 +73,12 @@ class Exchange(Standing):
         if self.session is not None:
             return self.session
         if self.settings.answers_at_once:
-            await self._load_late()
+            await (self.begin() or nothing())
             return self.loaded
         async with self._lock():  # another task of this request may be at it
             if self.session is None:
-                await self._load_late()
+                await (self.begin() or nothing())
             return self.loaded
-
-    async def _load_late(self) -> None:
-        seen = self._seen()
-        await (self.begin() or nothing())
-        if self._inner is not None:  # theirs is the session to be seen
-            self._inner._around = self._seen()
-            self._see(seen)
 
     async def _load(self, sid: str) -> None:
         settings = self.settings
@@ -122,8 +115,11 @@ class Exchange(Standing):
         if state is None:
             state = scope["state"] = {}
         self._state = state
-        scope["session"] = state["session"] = session
-        state["flash"] = Flash(session)
+        if self._inner is None:
+            scope["session"] = state["session"] = session
+            state["flash"] = Flash(session)
+        else:  # theirs is the session to be seen now
+            self._inner._around = {"session": session}, {"session": session, "flash": Flash(session)}
 
     # What a session asks of its request
 

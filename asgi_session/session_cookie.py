@@ -69,6 +69,11 @@ class SessionCookie:
         self._age = age
         self._expires = expires
 
+    def keep_up(self, age: float | None, expires: float | None) -> None:
+        """The same, unless another age was assigned since."""
+        if not self.assigned:
+            self.take_life(age, expires)
+
     @property
     def path(self) -> str:
         return self._template.path

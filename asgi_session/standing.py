@@ -46,7 +46,7 @@ class Standing:
     wrote = False
     """Whether this request wrote to the record."""
     unsure_adds = False
-    """Whether they hold something that would count twice if it were written twice."""
+    """Whether one of the writes in `unsure` held something that would count twice if it were made twice."""
     unsure_claims: Mapping[bytes, Queue] = {}
     """Removals of flash messages whose writing failed, by the payload that they would have left."""
     lost: Queue | None = None
@@ -139,8 +139,8 @@ class Standing:
         if session._asked & DESTROYED or session._starts_afresh():  # what is stored does not matter then
             return
         session._rebase(data)
-        if session._cookie is not None and not session._cookie.assigned:
-            session._cookie.take_life(*self.life())
+        if session._cookie is not None:
+            session._cookie.keep_up(*self.life())
 
     def _find_out(self, data: dict[str, Any], expected: Record | None) -> None:
         """What became of writes that nobody acknowledged, so that none is made twice.
@@ -212,8 +212,8 @@ class Standing:
         if self.unsure or self.unsure_claims:
             self.certain()
         session = self.session
-        if session is not None and session._cookie is not None and not session._cookie.assigned:
-            session._cookie.take_life(age, record.expires)
+        if session is not None and session._cookie is not None:
+            session._cookie.keep_up(age, record.expires)
 
     def forget_record(self) -> None:
         """Remember that nothing is stored any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from asgi_session import Cookie, MemoryStore, SessionMiddleware, StoreError, load_session
+from asgi_session import Cookie, MemoryStore, Record, SessionMiddleware, StoreError, load_session
 from asgi_session.middleware import exchange_of
-from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, set_cookie, set_cookies
+from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, set_cookie, set_cookies, signed
 from tests.spy_store import SpyStore
 
 
@@ -99,6 +100,33 @@ async def test_an_outer_session_that_is_loaded_late_does_not_take_the_inner_ones
 
     assert (await browser.visit(endpoint)).json() is True
     assert (await store.data(), await inner.data()) == ({"n": "outer"}, {"flash": {"info": ["m"]}})
+
+
+async def test_nor_does_one_that_was_being_loaded_when_the_inner_one_began(store: SpyStore) -> None:
+    loading: asyncio.Task[Any]
+    begun = asyncio.Event()
+
+    async def between(inner: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal loading
+        loading = asyncio.create_task(load_session(Request(scope)))
+        await asyncio.sleep(0)
+        await inner(scope, receive, send)
+        assert scope["state"]["session"] is loading.result()
+
+    async def endpoint(request: Request) -> bool:
+        session = request.state.session
+        begun.set()
+        await loading
+        return request.state.session is request.session is session is not loading.result()
+
+    async def wait() -> None:
+        await begun.wait()
+
+    browser = around(between, {"autoload": False}, store)
+    await store.inner.create("old", Record('{"cookie":{}}', None))
+    browser.cookies.set("outer", signed("old").decode())
+    store.before["get"] = wait
+    assert (await browser.visit(endpoint)).json() is True
 
 
 async def test_of_two_sessions_only_what_changed_is_written(store: SpyStore) -> None:

@@ -46,6 +46,18 @@ def app_of(endpoint: Endpoint, store: SpyStore, **options: Any) -> ASGIApp:
     return SessionMiddleware(app, secret=SECRET, store=store, **options)
 
 
+def saving_in_vain(store: SpyStore) -> Endpoint:
+    """An endpoint that accepts, and then finds the store failing when it saves."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        websocket.session["a"] = 2
+        store.fail()
+        await websocket.state.session.save()
+
+    return endpoint
+
+
 def client_of(endpoint: Endpoint, **options: Any) -> TestClient:
     app = Starlette(
         routes=[
@@ -416,13 +428,7 @@ async def test_a_failed_save_that_escapes_before_the_accept_refuses_the_handshak
 async def test_a_failed_save_that_escapes_after_the_accept_closes_with_1013(
     store: SpyStore, known: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def endpoint(websocket: WebSocket) -> None:
-        await websocket.accept()
-        websocket.session["a"] = 2
-        store.fail()
-        await websocket.state.session.save()
-
-    sent = await call(app_of(endpoint, store), websocket_scope(headers=known, extensions=DENIAL))
+    sent = await call(app_of(saving_in_vain(store), store), websocket_scope(headers=known, extensions=DENIAL))
     assert [(message["type"], message.get("code")) for message in sent] == [
         ("websocket.accept", None),
         ("websocket.close", 1013),
@@ -526,15 +532,9 @@ async def test_a_disconnect_before_the_accept_is_no_response_that_started(
 async def test_a_client_that_has_gone_need_not_be_told_that_the_store_fails(
     error: type[Exception], store: SpyStore, known: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def endpoint(websocket: WebSocket) -> None:
-        await websocket.accept()
-        websocket.session["a"] = 2
-        store.fail()
-        await websocket.state.session.save()
-
     def gone(message: Any) -> None:
         if message["type"] == "websocket.close":
             raise error("nobody there")
 
-    await call(app_of(endpoint, store), websocket_scope(headers=known), on_send=gone)
+    await call(app_of(saving_in_vain(store), store), websocket_scope(headers=known), on_send=gone)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
