@@ -36,7 +36,7 @@ class Claims:
 
         def take(data: Data) -> Data | None:
             nonlocal taken
-            taken, rest = flash_queue.claim(data.get(FLASH), category, session._flash_log)
+            taken, rest = flash_queue.claim(data.get(FLASH), category, session._flash_done())
             return _with_flash(data, rest) if taken else None
 
         stored = standing.sid is not None and not (session._starts_afresh() or session._asked & DESTROYED)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, MutableMapping
+from collections.abc import Awaitable, Iterator, MutableMapping
 from typing import Any
 
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
 from asgi_session.cookie import delete_cookie, set_cookie
-from asgi_session.decision import DESTROYED, HELD_DATA, OUTDATED, PRESENTED, STORED
+from asgi_session.decision import DESTROYED, HELD_DATA, OUTDATED, PRESENTED, RENEWED, STORED
 from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
@@ -48,6 +48,13 @@ class Exchange(Standing):
         self.outer = outer
         self._around = self._seen()
         outer._inner = self
+
+    def and_within(self) -> Iterator[Exchange]:
+        """This one and those within it."""
+        exchange: Exchange | None = self
+        while exchange is not None:
+            yield exchange
+            exchange = exchange._inner
 
     # Loading
 
@@ -127,7 +134,7 @@ class Exchange(Standing):
         return self.settings.new_id(self.scope)
 
     def make_cookie(self) -> SessionCookie:
-        return SessionCookie(self.template, *self.life())
+        return SessionCookie(self.template, *self.life(), self.settings.name)
 
     async def save(self) -> None:
         if self.blind:
@@ -225,6 +232,10 @@ class Exchange(Standing):
         self.scope[IN_CHARGE] = outer
         self._see(self._around)
 
+    def has_claims(self) -> bool:
+        """Whether messages were claimed whose fate is open."""
+        return self._claims is not None
+
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
         await self._end_claims(answered=False)
@@ -266,8 +277,8 @@ class Exchange(Standing):
 
     def _drop_blind_changes(self) -> None:
         session = self.loaded
-        if session._asked & DESTROYED:
-            raise StoreError("the session could not be loaded, so it can't be destroyed")
+        if session._asked & (DESTROYED | RENEWED):  # a 200 would claim a sign-out that did not happen
+            raise StoreError("the session could not be loaded, so it can't be destroyed or given a new id")
         if session._is_dirty():
             session._start_over({})
             logger.warning("Changes to a session were dropped: the store failed when it was to be loaded.")

@@ -18,7 +18,9 @@ from asgi_session.session import Session
 
 
 async def _session(connection: HTTPConnection) -> Session:
-    return await load_session(connection)
+    session = await load_session(connection)
+    session.mark_accessed()  # pydantic reads a dict behind its back
+    return session
 
 
 async def _flash(connection: HTTPConnection) -> Flash:

@@ -52,7 +52,7 @@ class Flash:
             return self._session._flash_add(category, message if isinstance(message, list) else [message])
         if category is None:
             return self._session._flash_drain(None)
-        return self._session._flash_drain(category).get(category, [])
+        return _messages(self._session._flash_drain(category), category)
 
     def success(self, message: Any, *args: Any) -> int:
         """Queue under "success"."""
@@ -89,7 +89,7 @@ class Flash:
         queues = queue_of(self._session._flash())
         if category is None:
             return {name: [*map(copied, messages)] for name, messages in queues.items()}
-        return [*map(copied, queues.get(category, []))]
+        return [*map(copied, _messages(queues, category))]
 
     def __len__(self) -> int:
         """How many messages are queued."""
@@ -114,7 +114,12 @@ class Flash:
             SessionConflict: other processes kept being faster; nothing was drained.
         """
         claimed = await self._session._flash_claim(category)
-        return claimed if category is None else claimed.get(category, [])
+        return claimed if category is None else _messages(claimed, category)
+
+
+def _messages(queue: Queue, category: object) -> list[Any]:
+    """What stands under a category. There is nothing under what is no str, hashable or not."""
+    return queue.get(category, []) if isinstance(category, str) else []
 
 
 def _formatted(message: Any, args: tuple[Any, ...]) -> str:

@@ -51,16 +51,15 @@ def drain(value: object, category: str | None) -> tuple[Queue, dict[str, Any] | 
     return drained, kept or None
 
 
-def merge(base: object, ours: object, theirs: object, log: Log | None) -> Any:
+def merge(base: object, ours: object, theirs: object, log: Log) -> Any:
     """The `flash` value after our changes (`base` to `ours`) are made to `theirs`; None where nothing is left.
 
     What stands there beside the queue is merged as a whole, as any other key is.
 
     Args:
-        log: what was done to the queue call by call; None, or not leading from `base` to `ours`: told from these two.
+        log: what was done to the queue call by call.
     """
-    if log is None or _replay(base, log) != queue_of(ours):
-        log = difference(base, ours)
+    log = log_between(base, ours, log)
     mine = _beside(ours)
     foreign = mine if mine != _beside(base) else _beside(theirs)
     queue = _apply(queue_of(theirs), log)
@@ -118,8 +117,9 @@ def _apply(value: object, log: Log) -> dict[str, Any] | None:
     return {**(foreign or {}), **{category: messages for category, messages in queues.items() if messages}} or None
 
 
-def _replay(base: object, log: Log) -> Queue:
-    return queue_of(_apply(base, log))
+def log_between(base: object, ours: object, log: Log) -> Log:
+    """What leads from one `flash` value to another: `log` if that does, else as told from the two values."""
+    return log if queue_of(_apply(base, log)) == queue_of(ours) else difference(base, ours)
 
 
 def difference(base: object, ours: object) -> Log:

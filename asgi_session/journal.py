@@ -146,13 +146,20 @@ class Journal(dict[str, Any]):
 
     def _flash_take_own(self, category: str | None) -> Queue:
         """Take what this request queued and did not store yet."""
-        own = {name: change.added for name, change in self._flash_log.items() if category in (None, name)}
-        own = {name: messages for name, messages in own.items() if messages}
+        log = self._flash_done()
+        own = {name: change.added for name, change in log.items() if category in (None, name) and change.added}
         for name in own:
-            self._flash_log[name].added = []
+            log[name].added = []
         if own:
+            self._flash_log = log
             self._put_flash(flash_queue.removed(self._flash(), own))
         return own
+
+    def _flash_done(self) -> Log:
+        """What this request did to the queue, be it by hand."""
+        if FLASH not in self._before:
+            return NOTHING_DONE
+        return flash_queue.log_between(value_of(self._before[FLASH]), self._flash(), self._flash_log)
 
     async def _flash_claim(self, category: str | None) -> Queue:
         self.accessed = True
@@ -172,6 +179,7 @@ class Journal(dict[str, Any]):
     def _current_cookie(self) -> SessionCookie:
         if self._cookie is None:
             self._cookie = SessionCookie(Cookie(), None, None) if self._owner is None else self._owner.make_cookie()
+            self._cookie.over = self._asked & DESTROYED != 0
         return self._cookie
 
     def _age_assigned(self) -> bool:
@@ -267,9 +275,8 @@ class Journal(dict[str, Any]):
         mine: dict[str, Any] = {}
         for key in changed:
             if key == FLASH:
-                log = self._flash_log or None
                 value = flash_queue.merge(
-                    value_of(self._before.get(key, ABSENT)), dict.get(self, key), theirs.get(key), log
+                    value_of(self._before.get(key, ABSENT)), dict.get(self, key), theirs.get(key), self._flash_log
                 )
                 mine[key] = ABSENT if value is None else value
             elif key in self._increments and is_number(theirs.get(key, 0)):
@@ -306,10 +313,7 @@ class Journal(dict[str, Any]):
 
     def _adds_up(self) -> bool:
         """Whether something is noted that would count twice if it were done twice."""
-        log = self._flash_log
-        if not log and FLASH in self._before:
-            log = flash_queue.difference(value_of(self._before[FLASH]), dict.get(self, FLASH))
-        return bool(self._increments) or any(change.added for change in log.values())
+        return bool(self._increments) or any(change.added for change in self._flash_done().values())
 
     def _rebase_on_own(self, theirs: dict[str, Any]) -> None:
         """What is stored turns out to be this request's own earlier write: only what was done since is a change."""

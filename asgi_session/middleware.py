@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
 
 from asgi_session.cookie import Cookie
-from asgi_session.exceptions import SessionConflict, SessionNotLoaded, StoreError
+from asgi_session.exception_groups import essence
+from asgi_session.exceptions import SessionNotLoaded
 from asgi_session.exchange import IN_CHARGE, Exchange
 from asgi_session.request_cookie import path_matches
 from asgi_session.response import Response
@@ -17,7 +17,6 @@ from asgi_session.session import Session
 from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset
 from asgi_session.stores.base import Store
 from asgi_session.stores.memory import MemoryStore
-from asgi_session.unavailable import came_of_being_answered
 
 
 class SessionMiddleware:
@@ -104,24 +103,12 @@ class SessionMiddleware:
                 if loading is not None:
                     await loading
             await app(scope, receive, response.send)
-        except WebSocketDisconnect as error:  # the client hung up, which is a normal end
-            await response.hang_up()
-            if not came_of_being_answered(error):
-                raise
-        except (StoreError, SessionConflict) as error:
-            if not await response.give_way_to(error):
-                raise
         except BaseException as error:
-            await response.give_back()
-            if response.failure is not None and error.__cause__ is response.failure:  # as an error handler tells it
-                raise response.failure from response.failure.__cause__
-            if not came_of_being_answered(error):
+            if not await response.absorb(essence(error)):
                 raise
         else:
-            if not response.headers_gone:
-                await response.give_back()
-            elif response.has_changes():
-                await response.commit_late()
+            if not response.headers_gone or response.has_changes() or response.has_claims():
+                await response.finish()
         finally:
             session = response.session
             if session is not None:

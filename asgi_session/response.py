@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable
 
 from starlette.types import Message
+from starlette.websockets import WebSocketDisconnect
 
+from asgi_session.exception_groups import essence
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
 from asgi_session.exchange import Exchange
 from asgi_session.response_headers import with_session_headers
 from asgi_session.settings import logger
 from asgi_session.standing import report
-from asgi_session.unavailable import answer_unavailable, send_to_nobody
+from asgi_session.unavailable import answer_unavailable, came_of_being_answered, send_to_nobody
 
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"})
 _BODIES = frozenset(
@@ -24,14 +27,17 @@ class Response(Exchange):
 
     _accepted = False  # a WebSocket is open
     _saves = True  # False: the response failed, so nothing more is committed
+    complete = False
+    """Whether the last of it was passed on."""
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the server's own awaitable where there is nothing to do."""
         kind = message["type"]
         if self.headers_gone:
-            last = not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close"
-            if last and (self._accepted or self._claims is not None or self.has_changes()):
-                return self._end(message)
+            if not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close":
+                self.complete = True
+                if self._accepted or self._claims is not None or self.has_changes():
+                    return self._end(message)
         elif kind in _STARTS:
             status = message.get("status", 200)
             if status >= 500 or kind == "websocket.close" or (status >= 200 and self.may_have_work()):
@@ -49,9 +55,14 @@ class Response(Exchange):
         closing = kind == "websocket.close"
         if closing:
             self.headers_gone = self.refused = True  # no cookie goes with what is committed
-        if message.get("status", 200) >= 500:
+        status = message.get("status", 200)
+        if status >= 500:
             self._saves = False
             await self.give_back()
+            error = sys.exc_info()[1]  # where an app inside answers 500 before it lets the exception through
+            if status == 500 and error is not None and self._stands_for(essence(error)):
+                await self._refuse(error)
+                return
         elif self._saves and self.session is not None:
             look = self.session._look()
             if look[0] or self.may_have_work(values=False):
@@ -77,7 +88,7 @@ class Response(Exchange):
         """Answer 503 where the store let the commit down; False where the error is to be let through."""
         self._saves = False
         await self.give_back()
-        if self.settings.on_store_error == "raise" or not isinstance(error, StoreError | SessionConflict):
+        if not self._stands_for(error):
             self.failure = error
             return False
         await self._refuse(error)
@@ -89,11 +100,31 @@ class Response(Exchange):
         await self._send(message)
         await self.settle_claims()
 
-    async def hang_up(self) -> None:
+    async def absorb(self, error: BaseException) -> bool:
+        """Do what an exception that left the app calls for; False where it is to go on its way."""
+        if isinstance(error, StoreError | SessionConflict):
+            return await self._give_way_to(error)
+        if isinstance(error, WebSocketDisconnect):  # the client hung up, which is a normal end
+            await self._hang_up()
+        else:
+            await self.give_back()
+            if self.failure is not None and error.__cause__ is self.failure:  # as an error handler tells it
+                raise self.failure from self.failure.__cause__
+        return came_of_being_answered(error)
+
+    async def finish(self) -> None:
+        """Do what is left where the app returned."""
+        await self.commit_late()
+        if self.complete or self._accepted:
+            await self.settle_claims()
+        else:  # nothing was sent, or the client went away in mid-stream
+            await self.give_back()
+
+    async def _hang_up(self) -> None:
         """Save what changed on a connection that the client has closed, be it before the accept."""
         self.refused |= not self.headers_gone
         self.headers_gone = True
-        await self.commit_late()
+        await self.finish()
 
     async def commit_late(self) -> None:
         """Save what changed after the start. Only the log can tell of a failure now, and nothing is tried twice."""
@@ -108,10 +139,18 @@ class Response(Exchange):
             self._saves = False
             logger.error("Changes to a session after the response started were dropped: %s", type(error).__name__)
 
-    async def give_way_to(self, error: SessionError) -> bool:
+    def _stands_for(self, error: BaseException) -> bool:
+        """Whether an exception is a failure of the store that is to be answered with 503."""
+        return (
+            isinstance(error, StoreError | SessionConflict)
+            and self.settings.on_store_error != "raise"
+            and not self._is_from_around(error)
+        )
+
+    async def _give_way_to(self, error: SessionError) -> bool:
         """Answer 503 instead of letting a failure of the store through; False where it is to be let through."""
         await self.give_back()
-        if self.settings.on_store_error == "raise" or self._is_from_around(error):
+        if not self._stands_for(error):
             return False
         if self.headers_gone and not self._accepted:
             report(error)
@@ -123,10 +162,13 @@ class Response(Exchange):
         report(error)
         send, self._send = self._send, send_to_nobody
         accepted = self._accepted
-        set_cookie = None if accepted or self.owed == "nothing" else self.set_cookie_header()  # of an earlier save()
+        # What an earlier save(), or a middleware within, has committed.
+        cookies = [] if accepted else [each.set_cookie_header() for each in self.and_within() if each.owed != "nothing"]
         self.headers_gone = True
+        for each in self.and_within():
+            await each.give_back()
         try:
-            await answer_unavailable(self.scope, send, accepted=accepted, set_cookie=set_cookie)
+            await answer_unavailable(self.scope, send, accepted=accepted, cookies=[c for c in cookies if c is not None])
         except (OSError, RuntimeError):
             if not accepted:  # else the client has gone first
                 raise

@@ -6,7 +6,7 @@ from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any, Self
 
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
-from asgi_session.images import SCALARS, image
+from asgi_session.images import ABSENT, SCALARS, image, shows
 from asgi_session.journal import Journal, check_key, is_number
 from asgi_session.session_cookie import SessionCookie
 
@@ -95,6 +95,8 @@ class Session(Journal):
         self.accessed = True
         self._forget()
         self._asked |= DESTROYED
+        if self._cookie is not None:
+            self._cookie.over = True
 
     def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number (0 where the key is missing) so that concurrent additions all count.
@@ -109,7 +111,8 @@ class Session(Journal):
         value = dict.get(self, key, 0)
         if not is_number(value) or not is_number(by):
             raise TypeError("only numbers can be incremented, and only by numbers")
-        adds = key in self._increments or key not in self._before
+        noted = self._before.get(key, ABSENT)
+        adds = key in self._increments or key not in self._before or shows(noted, dict.get(self, key, ABSENT))
         if key not in self._before:
             self._admit(key)
         dict.__setitem__(self, key, value + by)

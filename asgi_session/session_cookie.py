@@ -7,7 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from asgi_session.cookie import Cookie, Priority, SameSite, age_in_seconds, seconds_until
+from asgi_session.cookie import Cookie, Priority, SameSite, age_in_seconds, check_prefix, seconds_until
+from asgi_session.exceptions import SessionDestroyed
 
 
 class SessionCookie:
@@ -18,14 +19,17 @@ class SessionCookie:
     response.
     """
 
-    __slots__ = ("_age", "_expires", "_template", "assigned")
+    __slots__ = ("_age", "_expires", "_name", "_template", "assigned", "over")
 
-    def __init__(self, template: Cookie, age: float | None, expires: float | None) -> None:
+    def __init__(self, template: Cookie, age: float | None, expires: float | None, name: str = "") -> None:
         self._template = template
+        self._name = name
         self._age = age
         self._expires = expires
         self.assigned: bool = False
         """Whether the age was assigned since the last commit."""
+        self.over: bool = False
+        """Whether the session was destroyed, so that it has no age any more."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} max_age={self.max_age}>"
@@ -58,7 +62,14 @@ class SessionCookie:
     def expires(self, moment: datetime | None) -> None:
         self._assign(None if moment is None else seconds_until(moment))
 
+    def _change(self, **attributes: object) -> None:
+        template = self._template.replace(**attributes)
+        check_prefix(self._name, template)
+        self._template = template
+
     def _assign(self, age: float | None) -> None:
+        if self.over:
+            raise SessionDestroyed("the session was destroyed by this request")
         if age is None and self._age is None:
             return
         self.take_life(age, None if age is None else time.time() + age)
@@ -80,7 +91,7 @@ class SessionCookie:
 
     @path.setter
     def path(self, value: str) -> None:
-        self._template = self._template.replace(path=value)
+        self._change(path=value)
 
     @property
     def domain(self) -> str | None:
@@ -88,7 +99,7 @@ class SessionCookie:
 
     @domain.setter
     def domain(self, value: str | None) -> None:
-        self._template = self._template.replace(domain=value)
+        self._change(domain=value)
 
     @property
     def secure(self) -> bool | Literal["auto"]:
@@ -96,7 +107,7 @@ class SessionCookie:
 
     @secure.setter
     def secure(self, value: bool | Literal["auto"]) -> None:
-        self._template = self._template.replace(secure=value)
+        self._change(secure=value)
 
     @property
     def httponly(self) -> bool:
@@ -104,7 +115,7 @@ class SessionCookie:
 
     @httponly.setter
     def httponly(self, value: bool) -> None:
-        self._template = self._template.replace(httponly=value)
+        self._change(httponly=value)
 
     @property
     def samesite(self) -> SameSite | None:
@@ -112,7 +123,7 @@ class SessionCookie:
 
     @samesite.setter
     def samesite(self, value: SameSite | None) -> None:
-        self._template = self._template.replace(samesite=value)
+        self._change(samesite=value)
 
     @property
     def partitioned(self) -> bool:
@@ -120,7 +131,7 @@ class SessionCookie:
 
     @partitioned.setter
     def partitioned(self, value: bool) -> None:
-        self._template = self._template.replace(partitioned=value)
+        self._change(partitioned=value)
 
     @property
     def priority(self) -> Priority | None:
@@ -128,4 +139,4 @@ class SessionCookie:
 
     @priority.setter
     def priority(self, value: Priority | None) -> None:
-        self._template = self._template.replace(priority=value)
+        self._change(priority=value)

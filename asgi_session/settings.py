@@ -56,7 +56,7 @@ class Settings:
                 raise TypeError("store is no Store instance")
         if isinstance(cookie, Cookie):
             check_prefix(name, cookie)
-        elif not callable(cookie):
+        elif isinstance(cookie, type) or not callable(cookie):
             raise TypeError("cookie is neither a Cookie nor callable")
         if genid is not None and not callable(genid):
             raise TypeError("genid is not callable")
@@ -139,7 +139,7 @@ class Settings:
             raise TypeError("genid returned something else than a non-empty str")
         if "\0" in sid or any("\ud800" <= character <= "\udfff" for character in sid):
             raise ValueError("genid returned an id with a character that no cookie can carry")
-        if len(self.signer.sign(sid)) > MAX_VALUE:
+        if len(self.name) + len(self.signer.sign(sid)) > MAX_VALUE:
             raise ValueError("genid returned an id that is too long for a cookie")
         return sid
 

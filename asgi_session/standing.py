@@ -98,7 +98,7 @@ class Standing:
         claimed = self.unsure_claims.get(record.utf8, {})
         if claimed:
             self.unsure_claims = {}
-        return flash_queue.claim(claimed, None, self.loaded._flash_log)[0]
+        return flash_queue.claim(claimed, None, self.loaded._flash_done())[0]
 
     def found(self, sid: str, record: Record | None) -> dict[str, Any] | None:
         """Remember a record that was read. Returns its data; None where it is missing or unreadable."""

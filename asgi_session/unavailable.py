@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -25,14 +27,12 @@ class Answered(OSError):
     """Nobody hears what the app sends, for 503 went out instead: raised as servers do when the client is gone."""
 
 
-async def answer_unavailable(
-    scope: Scope, send: Send, *, accepted: bool = False, set_cookie: str | None = None
-) -> None:
+async def answer_unavailable(scope: Scope, send: Send, *, accepted: bool = False, cookies: Sequence[str] = ()) -> None:
     """Send the whole answer.
 
     Args:
         accepted: the WebSocket was accepted already, so that only a close code can tell.
-        set_cookie: a Set-Cookie header to go with it.
+        cookies: Set-Cookie headers to go with it.
     """
     if scope["type"] == "websocket":
         if accepted or "websocket.http.response" not in (scope.get("extensions") or {}):
@@ -41,8 +41,8 @@ async def answer_unavailable(
         kind = "websocket.http.response"
     else:
         kind = "http.response"
-    cookies = [] if set_cookie is None else [(b"set-cookie", set_cookie.encode("ascii"))]
-    await send({"type": f"{kind}.start", "status": 503, "headers": [*_HEADERS, *cookies]})
+    set_cookies = [(b"set-cookie", cookie.encode("ascii")) for cookie in cookies]
+    await send({"type": f"{kind}.start", "status": 503, "headers": [*_HEADERS, *set_cookies]})
     await send({"type": f"{kind}.body", "body": b"" if scope.get("method") == "HEAD" else _BODY})
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asgi_session import Cookie, Flash, Session, SessionError, SessionMiddleware, StoreError
 
-from .clients import SECRET, Browser, attributes, call, cookie_header, http_scope, put, set_cookie
+from .clients import SECRET, Browser, attributes, call, cookie_header, http_scope, put, set_cookie, websocket_scope
 from .clock import START, Clock
 from .spy_store import SpyStore
 from .test_merge import race, yielding
@@ -750,3 +752,130 @@ async def test_messages_go_back_where_no_response_is_sent_at_all() -> None:
     scope = http_scope(headers=cookie_header(browser.cookies))
     assert await call(SessionMiddleware(says_nothing, secret=SECRET, store=store), scope) == []
     assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+async def test_messages_go_back_when_the_client_hangs_up_in_mid_stream(spec_version: str) -> None:
+    browser, store = await waiting()
+    streaming = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        messages = await scope["state"]["flash"].claim("info")
+
+        async def body() -> AsyncIterator[str]:
+            while True:
+                yield messages[0]
+                await asyncio.sleep(0)
+
+        await StreamingResponse(body())(scope, receive, send)
+
+    async def receive() -> Message:
+        await streaming.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            streaming.set()
+            if spec_version == "2.4":
+                raise OSError
+
+    scope = http_scope(headers=cookie_header(browser.cookies), asgi={"version": "3.0", "spec_version": spec_version})
+    with contextlib.suppress(ClientDisconnect):
+        await SessionMiddleware(app, secret=SECRET, store=store)(scope, receive, send)
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_what_a_background_task_claimed_in_vain_goes_back() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        return JSONResponse(None, background=BackgroundTask(claim_in_vain, request, store, made=True))
+
+    await browser.visit(handler)
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+@pytest.mark.parametrize("end", ["raise", "return"])
+async def test_what_a_websocket_claimed_in_vain_goes_back(end: str) -> None:
+    browser, store = await waiting()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        store.fail_once("replace", made=True)
+        with pytest.raises(StoreError):
+            await websocket.state.flash.claim("info")
+        with contextlib.suppress(*[] if end == "raise" else [WebSocketDisconnect]):
+            await websocket.receive_text()
+
+    with contextlib.suppress(WebSocketDisconnect):
+        await call(
+            SessionMiddleware(app, secret=SECRET, store=store), websocket_scope(headers=cookie_header(browser.cookies))
+        )
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_messages_claimed_for_a_websocket_that_is_not_accepted_go_back() -> None:
+    browser, store = await waiting()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        await websocket.state.flash.claim("info")
+        await websocket.close()
+
+    await call(
+        SessionMiddleware(app, secret=SECRET, store=store), websocket_scope(headers=cookie_header(browser.cookies))
+    )
+    assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
+
+
+async def test_messages_that_a_websocket_claimed_do_not_go_back_when_it_ends() -> None:
+    browser, store = await waiting()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        await websocket.send_json(await websocket.state.flash.claim("info"))
+
+    await call(
+        SessionMiddleware(app, secret=SECRET, store=store), websocket_scope(headers=cookie_header(browser.cookies))
+    )
+    assert await queued(store) == {"error": ["z"]}
+
+
+# What the handler does to the queue by hand
+
+
+async def test_messages_queued_and_cleared_again_are_not_claimed() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        request.state.flash.info("late")
+        request.session.clear()
+        return await request.state.flash.claim()
+
+    assert (await browser.visit(handler)).json() == {}
+    assert await store.sids() == []
+
+
+async def test_a_claim_finds_the_queue_that_the_handler_put_there() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        request.state.flash.info("late")
+        request.session["flash"] = {"info": ["other"]}
+        return await request.state.flash.claim()
+
+    assert (await browser.visit(handler)).json() == {"info": ["other"]}
+    assert await store.data() == {"a": 1}
+
+
+async def test_a_message_that_the_handler_took_out_by_hand_is_not_claimed() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        request.session["flash"]["info"].remove("x")
+        return await request.state.flash.claim("info")
+
+    assert (await browser.visit(handler)).json() == ["y"]
+    assert await queued(store) == {"error": ["z"]}

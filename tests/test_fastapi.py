@@ -501,3 +501,12 @@ async def test_what_is_injected_is_what_stands_on_the_request(autoload: bool) ->
 def test_old_versions_of_fastapi_understand_what_a_required_session_takes() -> None:
     # Before 0.123.7 they can't resolve the annotations of an object that is called where these are text.
     assert RequiredSession.__call__.__annotations__["connection"] is HTTPConnection
+
+
+async def test_a_session_that_is_the_answer_itself_varies_by_cookie(api: FastAPI, store: SpyStore) -> None:
+    @api.get("/")
+    async def endpoint(session: SessionDep) -> dict[str, Any]:
+        return {"session": session}
+
+    response = await browser_of(api, store).visit()
+    assert (response.json(), response.headers["vary"]) == ({"session": {}}, "Cookie")

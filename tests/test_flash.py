@@ -404,3 +404,10 @@ async def test_what_is_done_to_a_peeked_message_is_not_done_to_the_queue() -> No
 
     await browser.visit(handler)
     assert await store.data() == {"flash": {"info": [{"m": 1}]}, "a": 1}
+
+
+@pytest.mark.parametrize("category", [[], {}, 5])
+def test_under_what_can_be_no_category_nothing_is_found(flash: Flash, category: Any) -> None:
+    flash.info("x")
+    assert (flash(category), flash.peek(category)) == ([], [])
+    assert flash.peek() == {"info": ["x"]}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_session.flash_queue import Drain, Log, claim, drain, merge, queue_of, restored
+from asgi_session.flash_queue import NOTHING_DONE, Drain, Log, claim, drain, merge, queue_of, restored
 
 
 def log_of(**changes: tuple[list[Any], list[Any]]) -> Log:
@@ -81,7 +81,7 @@ MERGES: dict[str, tuple[Any, Any, Any, Any]] = {
 def test_changes_are_told_from_before_and_after_where_no_log_says_more(
     base: Any, ours: Any, theirs: Any, merged: Any
 ) -> None:
-    assert merge(base, ours, theirs, None) == merged
+    assert merge(base, ours, theirs, NOTHING_DONE) == merged
 
 
 def test_a_log_tells_a_message_drained_and_queued_again_from_one_left_alone() -> None:
@@ -128,14 +128,14 @@ QUEUES = st.dictionaries(st.sampled_from("ie"), MESSAGES, max_size=2)
 @given(QUEUES, QUEUES, QUEUES)
 def test_a_merge_changes_none_of_what_it_is_given(base: Any, ours: Any, theirs: Any) -> None:
     before = copy.deepcopy((base, ours, theirs))
-    merge(base, ours, theirs, None)
+    merge(base, ours, theirs, NOTHING_DONE)
     assert (base, ours, theirs) == before
 
 
 @settings(deadline=None)
 @given(QUEUES, QUEUES)
 def test_without_a_rival_our_changes_are_all_that_happens(base: Any, ours: Any) -> None:
-    merged = queue_of(merge(base, ours, base, None))
+    merged = queue_of(merge(base, ours, base, NOTHING_DONE))
     assert {name: sorted(map(repr, messages)) for name, messages in merged.items()} == {
         name: sorted(map(repr, messages)) for name, messages in queue_of(ours).items()
     }
@@ -144,13 +144,13 @@ def test_without_a_rival_our_changes_are_all_that_happens(base: Any, ours: Any) 
 @settings(deadline=None)
 @given(QUEUES, QUEUES)
 def test_without_changes_of_ours_theirs_are_all_that_happens(base: Any, theirs: Any) -> None:
-    assert queue_of(merge(base, base, theirs, None)) == queue_of(theirs)
+    assert queue_of(merge(base, base, theirs, NOTHING_DONE)) == queue_of(theirs)
 
 
 @settings(deadline=None)
 @given(QUEUES, QUEUES)
 def test_what_two_requests_add_is_all_there_once(ours: Any, theirs: Any) -> None:
-    merged = queue_of(merge(None, ours, theirs, None))
+    merged = queue_of(merge(None, ours, theirs, NOTHING_DONE))
     for name in "ie":
         assert merged.get(name, []) == [*theirs.get(name, []), *ours.get(name, [])]
 

@@ -177,3 +177,16 @@ async def test_an_increment_that_may_or_may_not_be_stored_is_refused_rather_than
 
     assert (await browser.visit(handler)).status_code == 503
     assert await browser.read() == {"n": stored}
+
+
+async def test_an_assignment_that_changed_nothing_leaves_an_increment_one() -> None:
+    def assign_and_count(request: Request) -> None:
+        request.session["n"] = request.session["n"]
+        request.state.session.increment("n")
+
+    assert await raced(assign_and_count, lambda request: request.state.session.increment("n"), n=5) == {"n": 7}
+
+
+def test_the_session_key_cookie_can_not_be_counted() -> None:
+    with pytest.raises(ValueError, match="cookie"):
+        Session().increment("cookie")

@@ -145,6 +145,7 @@ async def test_a_prefixed_name_works_on_https(name: str) -> None:
         ("store", object(), TypeError),
         ("store", MemoryStore, TypeError),
         ("cookie", {"path": "/"}, TypeError),
+        ("cookie", Cookie, TypeError),
         ("genid", "abc", TypeError),
         ("proxy", "yes", TypeError),
         ("save_uninitialized", 1, TypeError),
@@ -232,11 +233,15 @@ async def test_genid_must_not_return_what_no_cookie_can_carry(drawn: str) -> Non
     assert store.calls == []
 
 
-async def test_an_id_too_long_for_a_cookie_is_refused() -> None:
+async def test_an_id_is_refused_that_makes_name_and_value_longer_than_browsers_take() -> None:
     store = SpyStore()
+    longest = 4096 - len("connect.sid" + "s%3A.") - 43  # a signature without characters to be escaped
     with pytest.raises(ValueError, match="genid"):
-        await Browser(store=store, genid=lambda connection: "x" * 5000).visit(put(a=1))
+        await Browser(store=store, genid=lambda connection: "x" * (longest + 1)).visit(put(a=1))
     assert store.calls == []
+    browser = Browser(store=store, genid=lambda connection: "x" * (longest - 90))
+    await browser.visit(put(a=1))
+    assert await browser.read() == {"a": 1}
 
 
 @pytest.mark.parametrize("sid", ["with.dots.in.it", "sp ace", "会话😀", "a/b+c=d", "50%", "s:x", "a;b,c", '"quoted"'])

@@ -449,3 +449,27 @@ async def test_headers_that_can_be_read_once_are_there_for_the_app(store: SpySto
     await browser.visit(put(a=1))
     headers = [(b"user-agent", b"x"), *cookie_header(browser.cookies)]
     await call(SessionMiddleware(app, secret=SECRET, store=store), {**http_scope(), "headers": iter(headers)})
+
+
+@pytest.mark.parametrize("claims", [True, False])
+async def test_what_an_inner_middleware_committed_is_not_forgotten_when_the_outer_one_answers_503(
+    claims: bool, store: SpyStore
+) -> None:
+    async def endpoint(request: Request) -> Any:
+        if claims:
+            return await request.state.flash.claim()
+        request.state.session.regenerate(keep=True)
+        return None
+
+    async def between(inner: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["session"].mark_modified()
+        await inner(scope, receive, send)
+
+    browser = around(between, {"save_uninitialized": True}, store)
+    await browser.visit(lambda request: (put(a=1)(request), request.state.flash.info("hello")))
+    before = dict(browser.cookies)
+    store.fail("replace")
+    assert (await browser.visit(endpoint)).status_code == 503
+    store.work()
+    assert (dict(browser.cookies) == before) is claims
+    assert await browser.read() == {"a": 1, "flash": {"info": ["hello"]}}

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
-from asgi_session import Cookie, MemoryStore, Record, Session
+from asgi_session import Cookie, MemoryStore, Record, Session, SessionDestroyed
 
 from .clients import Browser, attributes, put, set_cookie
 from .clock import START, Clock
@@ -303,3 +304,27 @@ async def test_a_callable_secure_cookie_withheld_on_http_keeps_the_session_unsto
 def test_the_cookie_of_a_session_without_a_request_is_a_plain_one() -> None:
     cookie = Session().cookie
     assert (cookie.path, cookie.secure, cookie.samesite, cookie.max_age) == ("/", "auto", "lax", None)
+
+
+@pytest.mark.parametrize("name", ["max_age", "expires"])
+async def test_a_destroyed_session_has_no_age_to_assign(name: str) -> None:
+    def handler(request: Request) -> None:
+        cookie = request.state.session.cookie
+        request.state.session.destroy()
+        for each in (cookie, request.state.session.cookie):
+            with pytest.raises(SessionDestroyed):
+                setattr(each, name, None if name == "expires" else 600)
+
+    browser = aged(600)
+    await browser.visit(put(a=1))
+    await browser.visit(handler)
+    assert await browser.read() == {}
+
+
+@pytest.mark.parametrize(("name", "value"), [("path", "/app"), ("domain", "example.com"), ("secure", False)])
+async def test_what_the_prefix_of_the_cookies_name_forbids_can_not_be_assigned(name: str, value: object) -> None:
+    store = SpyStore()
+    browser = Browser(store=store, name="__Host-sid", https=True)
+    with pytest.raises(ValueError, match=r"__Host-|prefix"):
+        await browser.visit(assign(name, value))
+    assert await store.sids() == []

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from asgi_session import (
@@ -160,6 +160,18 @@ async def test_an_anonymous_logout_does_not_claim_success(store: SpyStore) -> No
     store.fail("get")
     response = await browser.visit(lambda request: request.state.session.destroy())
     assert is_unavailable(response)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_nor_does_an_anonymous_request_for_a_new_id(keep: bool, store: SpyStore) -> None:
+    browser = await signed_in(store, on_store_error="anonymous")
+    store.fail("get")
+
+    def sign_out(request: Request) -> None:
+        request.state.session.regenerate(keep=keep)
+        request.state.flash.info("See you")
+
+    assert is_unavailable(await browser.visit(sign_out))
 
 
 async def test_dropped_changes_of_an_anonymous_request_are_logged(
@@ -863,3 +875,99 @@ async def test_an_error_handler_that_comes_too_late_does_not_change_the_error(fa
     store.fail()
     with pytest.raises(kind):
         await Browser(app=app).visit(put(a=1 if failing == "the store" else {1}))
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["mounted", "wrapped"])
+@pytest.mark.parametrize("autoload", [True, False])
+async def test_an_app_inside_that_answers_500_by_itself_does_not_hide_the_failure(
+    wrapped: bool, autoload: bool, store: SpyStore
+) -> None:
+    async def save(request: Request) -> Response:
+        await load_session(request)
+        request.session["a"] = 2
+        await request.state.session.save()
+        return Response()
+
+    browser = await signed_in(store)
+    inner = Starlette(routes=[Route("/", save)])
+    options: Any = {"store": store, "autoload": autoload}
+    browser.app = SessionMiddleware(inner, secret=SECRET, **options) if wrapped else session_app(inner, **options)
+    store.fail("replace")
+    browser.raise_errors = False
+    assert is_unavailable(await browser.visit())
+
+
+async def test_an_app_inside_that_answers_500_for_its_own_failure_does_so(store: SpyStore) -> None:
+    def broken(request: Request) -> Response:
+        raise RuntimeError("oops")
+
+    browser = await signed_in(store)
+    browser.app = SessionMiddleware(Starlette(routes=[Route("/", broken)]), secret=SECRET, store=store)
+    browser.raise_errors = False
+    assert (await browser.visit()).status_code == 500
+
+
+async def test_raise_lets_an_app_inside_answer_500(store: SpyStore) -> None:
+    async def save(request: Request) -> Response:
+        request.session["a"] = 2
+        await request.state.session.save()
+        return Response()
+
+    browser = await signed_in(store)
+    inner = Starlette(routes=[Route("/", save)])
+    browser.app = SessionMiddleware(inner, secret=SECRET, store=store, on_store_error="raise")
+    store.fail("replace")
+    browser.raise_errors = False
+    assert (await browser.visit()).status_code == 500
+
+
+async def _in_a_group(*tasks: Any) -> None:
+    async with asyncio.TaskGroup() as group:
+        for task in tasks:
+            group.create_task(task)
+
+
+async def test_a_failed_save_in_a_task_group_is_503(store: SpyStore) -> None:
+    browser = await signed_in(store)
+    store.fail("replace")
+
+    async def save(request: Request) -> None:
+        request.session["a"] = 2
+        await _in_a_group(request.state.session.save())
+
+    assert is_unavailable(await browser.visit(save))
+
+
+async def test_a_group_that_holds_the_applications_own_failure_too_comes_out_whole(store: SpyStore) -> None:
+    browser = await signed_in(store)
+    store.fail("replace")
+
+    async def oops() -> None:
+        raise RuntimeError("oops")
+
+    async def save(request: Request) -> None:
+        request.session["a"] = 2
+        await _in_a_group(request.state.session.save(), oops())
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await browser.visit(save)
+    assert raised.group_contains(RuntimeError)
+
+
+async def test_a_stream_out_of_a_task_group_ends_where_503_took_its_place(store: SpyStore) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"]["a"] = 2
+
+        async def stream() -> None:
+            await send({"type": "http.response.start", "status": 200})
+            while True:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+        await _in_a_group(stream())
+
+    browser = await signed_in(store)
+    store.fail("replace")
+    sent = await call(
+        SessionMiddleware(app, secret=SECRET, store=store), http_scope(headers=cookie_header(browser.cookies))
+    )
+    assert [message.get("status") for message in sent] == [503, None]

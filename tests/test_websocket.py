@@ -538,3 +538,36 @@ async def test_a_client_that_has_gone_need_not_be_told_that_the_store_fails(
 
     await call(app_of(saving_in_vain(store), store), websocket_scope(headers=known), on_send=gone)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_a_disconnect_in_a_task_group_is_a_normal_end_too(
+    store: SpyStore, known: list[tuple[bytes, bytes]]
+) -> None:
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        websocket.session["a"] = 2
+
+        async def read() -> None:
+            while True:
+                await websocket.receive_text()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(read())
+
+    with pytest.raises(ExceptionGroup):
+        await call(app_of(endpoint, store), websocket_scope(headers=known))
+    assert await store.data() == {"a": 2}
+
+
+async def test_a_failed_save_in_a_task_group_closes_the_connection(
+    store: SpyStore, known: list[tuple[bytes, bytes]]
+) -> None:
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        websocket.session["a"] = 2
+        store.fail()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(websocket.state.session.save())
+
+    sent = await call(app_of(endpoint, store), websocket_scope(headers=known))
+    assert sent[-1] == {"type": "websocket.close", "code": 1013}
