@@ -114,7 +114,12 @@ class Commit:
         else:
             outcome = await _CARRY_OUT[plan.store](self)
             if outcome == "beaten":
-                plan, outcome = await self._contend(lost=True)
+                try:
+                    plan, outcome = await self._contend(lost=True)
+                except (StoreError, SessionConflict) as error:
+                    if plan.store not in ("touch", "confirm") or self._saving:
+                        raise
+                    outcome = self._let_be(error)
         if plan.cookie != "nothing" and outcome == "done":
             self._standing.owed = plan.cookie
             self._standing.owed_age = self._header_age()
@@ -335,11 +340,16 @@ class Commit:
 
     async def _touch(self) -> Outcome:
         standing, cookie = self._standing, self._session._cookie
+        compares = standing.settings.touch_compares
+        touch: Callable[..., Awaitable[bool]] = self._store.touch
+        expected = {"expected": standing.record} if compares else {}  # who wrote since began another life
         self._begin_life()
         try:
-            alive = await self._store.touch(self._stored_id(), self._expires)
+            alive = await touch(self._stored_id(), self._expires, **expected)
         except StoreError as error:
             return self._let_be(error)
+        if not alive and compares:
+            return "beaten"
         self._session._asked &= ~TOUCHED
         if not alive:
             standing.gone()
@@ -352,19 +362,21 @@ class Commit:
     async def _confirm(self) -> Outcome:
         standing = self._standing
         try:
-            alive = await self._store.get(self._stored_id()) is not None
+            record = await self._store.get(self._stored_id())
         except StoreError as error:
             if self._saving:
                 raise
             return self._let_be(error)
-        if not alive:
+        if record is None:
             standing.gone()
             return "moot"
+        if standing.record is None or record.utf8 != standing.record.utf8:  # with another age, perhaps
+            return "beaten"
         if standing.settings.rolling:
             self._begin_life()
         return "done"
 
-    def _let_be(self, error: StoreError) -> Outcome:
+    def _let_be(self, error: SessionError) -> Outcome:
         """An unchanged session whose life could not be extended harms nobody; but no cookie is sent for it."""
         report(error)
         self._session._asked &= ~TOUCHED

@@ -98,8 +98,8 @@ class PatientStore:
     def replace(self, sid: str, record: Record, *, expected: Record) -> Awaitable[bool]:
         return self._call(self._store.replace, sid, record, expected=expected)
 
-    def touch(self, sid: str, expires: float | None) -> Awaitable[bool]:
-        return self._call(self._store.touch, sid, expires)
+    def touch(self, sid: str, expires: float | None, **expected: Record | None) -> Awaitable[bool]:
+        return self._call(self._store.touch, sid, expires, **expected)
 
     def destroy(self, sid: str, *, expected: Record | None = None) -> Awaitable[bool]:
         return self._call(self._store.destroy, sid, expected=expected)

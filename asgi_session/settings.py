@@ -17,7 +17,7 @@ from asgi_session.decision import ROLLING, SAVE_UNINITIALIZED
 from asgi_session.incoming import IncomingCookies
 from asgi_session.patience import METHODS, Calls, Hold, PatientStore, answers_at_once
 from asgi_session.signing import MAX_VALUE, CookieSigner
-from asgi_session.stores.base import Store
+from asgi_session.stores.base import Store, touch_compares
 from asgi_session.turns import Turns
 
 OneSecret = str | bytes | Secret
@@ -84,6 +84,7 @@ class Settings:
         self.signer: Final = CookieSigner(_secrets(secret))
         self.store: Final = store
         self.answers_at_once: Final = answers_at_once(store)
+        self.touch_compares: Final = touch_compares(store)
         self.default_life: Final[float] = getattr(store, "ttl", Store.ttl)
         self.name: Final = name
         self.incoming: Final = IncomingCookies(name, self.signer)

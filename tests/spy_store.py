@@ -91,9 +91,9 @@ class SpyStore(Store):
         await self._end("replace")
         return done
 
-    async def touch(self, sid: str, expires: float | None) -> bool:
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
         await self._begin("touch")
-        done = await self.inner.touch(sid, expires)
+        done = await self.inner.touch(sid, expires, expected=expected)
         await self._end("touch")
         return done
 

@@ -219,9 +219,9 @@ class Ledger(SpyStore):
         self.note("set", sid)
         return await super().replace(sid, record, expected=expected)
 
-    async def touch(self, sid: str, expires: float | None) -> bool:
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
         self.note("touch", sid)
-        return await super().touch(sid, expires)
+        return await super().touch(sid, expires, expected=expected)
 
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
         self.note("destroy", sid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -328,3 +329,66 @@ async def test_what_the_prefix_of_the_cookies_name_forbids_can_not_be_assigned(n
     with pytest.raises(ValueError, match=r"__Host-|prefix"):
         await browser.visit(assign(name, value))
     assert await store.sids() == []
+
+
+# Another request's age
+
+EXTENDS: dict[str, tuple[dict[str, Any], Any]] = {
+    "by itself": ({"touch_after": 0}, lambda request: None),
+    "touch()": ({}, lambda request: request.state.session.touch()),
+    "rolling": ({"rolling": True}, lambda request: None),
+    "rolling, and due": ({"rolling": True, "touch_after": 0}, lambda request: request.state.session.cookie and None),
+}
+
+
+@pytest.mark.parametrize("suspends", [True, False])
+@pytest.mark.parametrize("age", [60, 30 * DAY])
+@pytest.mark.parametrize(("options", "extend"), EXTENDS.values(), ids=EXTENDS)
+async def test_extending_a_session_does_not_undo_the_age_that_another_request_gave_it(
+    options: dict[str, Any], extend: Any, age: int, suspends: bool, clock: Clock
+) -> None:
+    store = SpyStore()
+    browser = aged(900, store=store if suspends else store.inner, **options)
+    await browser.visit(put(a=1))
+    other = browser.tab()
+
+    async def handler(request: Request) -> None:
+        clock.advance(1)
+        await other.visit(assign("max_age", age))
+        clock.advance(1)
+        extend(request)
+
+    response = await browser.visit(handler)
+    record = await store.only()
+    assert json.loads(record.payload)["cookie"]["originalMaxAge"] == age * 1000
+    assert record.expires == pytest.approx(time.time() + age, abs=2)
+    sent = set_cookie(response)
+    assert sent is None or int(attributes(sent)["max-age"]) == pytest.approx(age, abs=2)
+    assert (sent is None) is (options == {"touch_after": 0})
+
+
+async def test_an_age_that_can_not_be_looked_up_again_costs_nobody_the_answer() -> None:
+    store = SpyStore()
+    browser = aged(900, store=store, touch_after=0)
+    await browser.visit(put(a=1))
+    other = browser.tab()
+
+    async def handler(request: Request) -> None:
+        await other.visit(assign("max_age", 60))
+        store.fail("get")
+
+    response = await browser.visit(handler)
+    assert (response.status_code, set_cookie(response)) == (200, None)
+
+
+async def test_a_store_whose_touch_compares_nothing_will_do() -> None:
+    class Plain(MemoryStore):
+        async def touch(self, sid: str, expires: float | None) -> bool:  # type: ignore[override]
+            return await super().touch(sid, expires)
+
+    store = Plain()
+    browser = aged(900, store=store, touch_after=0)
+    await browser.visit(put(a=1))
+    assert (await browser.visit(look("max_age"))).json() == [900]
+    await browser.visit(lambda request: request.state.session.destroy())
+    assert [sid async for sid in store.ids()] == []

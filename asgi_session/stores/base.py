@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
+from inspect import signature
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -24,6 +25,11 @@ def never_suspends(method: Method) -> Method:
     """
     method.never_suspends = True  # type: ignore[attr-defined]
     return method
+
+
+def touch_compares(store: object) -> bool:
+    """Whether a store's `touch` takes ``expected``."""
+    return "expected" in signature(store.touch).parameters  # type: ignore[attr-defined]
 
 
 class Record:
@@ -118,7 +124,12 @@ class Store(ABC):
 
     @abstractmethod
     async def touch(self, sid: str, expires: float | None) -> bool:
-        """Set a live record's expiry and nothing else; False, and nothing written, where there is none."""
+        """Set a live record's expiry and nothing else; False, and nothing written, where there is none.
+
+        A store that can may take ``expected: Record | None = None`` as a keyword, and then, where it is given, touch
+        the record only if its payload is still that one: so a request that only read does not undo the age that another
+        one gave the session meanwhile.
+        """
 
     @abstractmethod
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:

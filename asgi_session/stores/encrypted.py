@@ -8,10 +8,10 @@ name the very text that was read.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Protocol
 
-from asgi_session.stores.base import Record, Store
+from asgi_session.stores.base import Record, Store, touch_compares
 
 logger: Final = logging.getLogger("asgi_session")
 
@@ -74,6 +74,7 @@ class EncryptedStore(Store):
         self.ttl = store.ttl
         self.ends_by_itself = store.ends_by_itself
         self._store = store
+        self._touch_compares = touch_compares(store)
         self._codec = codec
         self._accept_plaintext = accept_plaintext
 
@@ -87,8 +88,12 @@ class EncryptedStore(Store):
         kept = await self._kept(sid, expected)
         return kept is not None and await self._store.replace(sid, await self._sealed(sid, record), expected=kept)
 
-    async def touch(self, sid: str, expires: float | None) -> bool:
-        return await self._store.touch(sid, expires)
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
+        if expected is None or not self._touch_compares:
+            return await self._store.touch(sid, expires)
+        kept = await self._kept(sid, expected)
+        touch: Callable[..., Awaitable[bool]] = self._store.touch
+        return kept is not None and await touch(sid, expires, expected=kept)
 
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
         if expected is None:

@@ -129,10 +129,10 @@ class MemoryStore(Store):
         return True
 
     @never_suspends
-    async def touch(self, sid: str, expires: float | None) -> bool:
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
         now = time.time()
         held = self._find(sid, now)
-        if held is None:
+        if held is None or (expected is not None and not self._reads(held, expected)):
             return False
         _, common, cut = _unpack_head(held)
         expires = self._expiry(expires, now)

@@ -155,11 +155,16 @@ class MongoStore(Store):
 
         return await self._if_unchanged(sid, expected, write)
 
-    async def touch(self, sid: str, expires: float | None) -> bool:
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
+        async def extend(which: dict[str, Any], _: Any) -> bool:
+            update = {"$set": {"expires": self._date(expires)}}
+            return (await self._collection.update_one(which, update)).matched_count == 1
+
+        if expected is not None:
+            return await self._if_unchanged(sid, expected, extend)
         await self._ready()
         with _BACKEND_ERRORS:
-            result = await self._collection.update_one(self._live(sid), {"$set": {"expires": self._date(expires)}})
-        return result.matched_count == 1
+            return await extend(self._live(sid), None)
 
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
         async def delete(which: dict[str, Any], _: Any) -> bool:

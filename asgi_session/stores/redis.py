@@ -102,12 +102,11 @@ class RedisStore(Store):
         death = self._death(record.expires)
         return await self._write(scripts.REPLACE, sid, death, record.utf8, expected.utf8)
 
-    async def touch(self, sid: str, expires: float | None) -> bool:
-        return await self._write(scripts.TOUCH, sid, self._death(expires))
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
+        return await self._write(scripts.TOUCH, sid, self._death(expires), *_wanted(expected))
 
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
-        wanted = () if expected is None else (expected.utf8,)
-        return await self._write(scripts.DESTROY, sid, *wanted)
+        return await self._write(scripts.DESTROY, sid, *_wanted(expected))
 
     async def ids(self) -> AsyncIterator[str]:
         """The ids of all live records: all keys with the prefix, whatever they hold, whose rest is UTF-8."""
@@ -192,6 +191,10 @@ class RedisStore(Store):
 
 def _failure(error: Exception) -> StoreError:
     return StoreError(f"the Redis store failed: {type(error).__name__}")
+
+
+def _wanted(expected: Record | None) -> tuple[bytes, ...]:
+    return () if expected is None else (expected.utf8,)
 
 
 def _bytes(text: str) -> bytes:

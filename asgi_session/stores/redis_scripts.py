@@ -77,9 +77,11 @@ set_death(KEYS[1], tonumber(ARGV[2]))
 return 1
 """)
 
+# A key without expiry keeps that: whoever wrote it so (connect-redis with `disableTTL`) never extends it.
 TOUCH = Script("""
-if not death(KEYS[1]) then return 0 end
-set_death(KEYS[1], tonumber(ARGV[2]))
+local at = death(KEYS[1])
+if not at or (ARGV[3] and redis.call('GET', KEYS[1]) ~= ARGV[3]) then return 0 end
+if at ~= -1 then set_death(KEYS[1], tonumber(ARGV[2])) end
 return 1
 """)
 

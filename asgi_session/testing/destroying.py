@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_session.stores.base import Record, Store
-from asgi_session.testing.rules import LONG, Rules, record, rule
+from asgi_session.testing.rules import LONG, NEARLY_THE_SAME, Rules, record, rule
 
 
 class Destroying(Rules):
@@ -54,6 +54,15 @@ class Destroying(Rules):
         before = await self.given(store, "a", record(key="value"))
         result = await store.destroy("a", expected=record(key=other))
         rule(result is False, "destroy() compares payloads exactly: no ignoring of case, accents, spaces or the rest")
+        await self.unchanged(store, "a", before, "destroy() deletes nothing where the payload is another")
+
+    @pytest.mark.parametrize(("stored", "expected"), NEARLY_THE_SAME.values(), ids=NEARLY_THE_SAME)
+    async def test_destroy_is_not_taken_in_by_a_payload_nearly_the_same(
+        self, store: Store, stored: str, expected: str
+    ) -> None:
+        before = await self.given(store, "a", Record(stored, None))
+        result = await store.destroy("a", expected=Record(expected, None))
+        rule(result is False, "destroy() compares payloads whole, and as text")
         await self.unchanged(store, "a", before, "destroy() deletes nothing where the payload is another")
 
     async def test_destroy_ignores_the_expected_expiry(self, store: Store) -> None:

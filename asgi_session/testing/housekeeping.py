@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import pytest
 
@@ -26,6 +26,25 @@ async def _offered(call: Awaitable[T]) -> T:
 
 
 class Housekeeping(Rules):
+    async def test_a_method_that_is_marked_never_to_suspend_does_not(self, store: Store) -> None:
+        first = record(n=1)
+        calls: dict[str, Callable[[], Any]] = {
+            "create": lambda: store.create("a", first),
+            "get": lambda: store.get("a"),
+            "replace": lambda: store.replace("a", first, expected=first),
+            "touch": lambda: store.touch("a", None),
+            "destroy": lambda: store.destroy("a"),
+        }
+        for name, call in calls.items():
+            if getattr(getattr(store, name), "never_suspends", False):
+                coroutine = call()
+                try:
+                    coroutine.send(None)
+                except StopIteration:
+                    continue
+                coroutine.close()
+                rule(False, f"a method that is marked with never_suspends never does: {name}()")
+
     async def test_ids_lists_every_live_record_once(self, store: Store) -> None:
         rule(await _offered(_listed(store)) == [], "ids() of an empty store lists nothing")
         kept = [f"id.{n}:é*" for n in range(25)]

@@ -60,12 +60,32 @@ class Racing(Rules):
         await self.absent(store, "a", "neither replace() nor touch() brings back what destroy() deletes beside them")
 
     async def test_of_a_replace_and_a_destroy_of_one_expected_record_exactly_one_wins(self, store: Store) -> None:
-        first = await self.given(store, "a", record(n=1))
-        replaced, destroyed = await asyncio.gather(
-            store.replace("a", record(n=2), expected=first), store.destroy("a", expected=first)
+        for sid in ("a", "b"):
+            first = await self.given(store, sid, record(n=1))
+            calls = [store.replace(sid, record(n=2), expected=first), store.destroy(sid, expected=first)]
+            replaced, destroyed = (
+                await asyncio.gather(*calls) if sid == "a" else reversed(await asyncio.gather(*reversed(calls)))
+            )
+            rule(
+                replaced is not destroyed, "of a replace and a destroy that expect one record exactly one returns True"
+            )
+            rule(
+                (await store.get(sid) is None) is destroyed, "the record is gone if and only if destroy() returned True"
+            )
+
+    async def test_a_destroy_that_overtakes_touches_is_not_undone_by_them(self, store: Store) -> None:
+        await self.given(store, "a", record(n=1))
+        await asyncio.gather(*(store.touch("a", None) for _ in range(CROWD)), store.destroy("a"))
+        await self.absent(
+            store, "a", "touch() is one atomic step: it does not bring back what destroy() deletes beside it"
         )
-        rule(replaced is not destroyed, "of a replace and a destroy that expect one record exactly one returns True")
-        rule((await store.get("a") is None) is destroyed, "the record is gone if and only if destroy() returned True")
+
+    async def test_a_replace_that_overtakes_touches_is_not_undone_by_them(self, store: Store) -> None:
+        first = await self.given(store, "a", record(n=1))
+        await asyncio.gather(
+            *(store.touch("a", None) for _ in range(CROWD)), store.replace("a", record(n=2), expected=first)
+        )
+        rule((await self.found(store, "a")).payload == payload(n=2), "touch() is one atomic step: it writes no payload")
 
     async def test_touches_beside_a_replace_do_not_undo_it(self, store: Store) -> None:
         first = await self.given(store, "a", record(n=1))

@@ -41,7 +41,7 @@ class Reading(Rules):
         await self.unchanged(store, "a", first, "get() neither alters nor consumes a record")
 
     async def test_payloads_with_text_of_any_script_come_back_unaltered(self, store: Store) -> None:
-        text = payload(name="Zażółć", 会话="🍪 עברית", zero="\u2028\u00a0")
+        text = payload(name="Zażółć", 会话="🍪 עברית", zero="\u2028\u00a0", composed="\u00e9", apart="e\u0301")
         got = await self.given(store, "a", Record(text, None))
         rule(got.payload == text, "a payload comes back character by character, whatever script it is in")
 

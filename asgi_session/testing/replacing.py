@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_session.stores.base import Record, Store
-from asgi_session.testing.rules import LONG, Rules, record, rule
+from asgi_session.testing.rules import LONG, NEARLY_THE_SAME, Rules, payload, record, rule
 
 
 class Replacing(Rules):
@@ -36,6 +36,21 @@ class Replacing(Rules):
             "replace() returns True where the expected record was found, even if nothing had to be changed",
         )
 
+    async def test_replace_by_an_equal_payload_stores_the_new_expiry(self, store: Store) -> None:
+        first = await self.given(store, "a", record(n=1))
+        longer = record(n=1, life=2 * LONG)
+        rule(await store.replace("a", longer, expected=first) is True, "replace() by an equal payload succeeds")
+        self.expiry_is(await self.found(store, "a"), longer.expires, "replace() stores the expiry of an equal payload")
+
+    async def test_replace_does_not_change_the_records_that_it_is_given(self, store: Store) -> None:
+        expected, new = Record(payload(n=1), None), Record(payload(n=2), None)
+        await store.create("a", expected)
+        await store.replace("a", new, expected=expected)
+        rule(
+            (expected, new) == (Record(payload(n=1), None), Record(payload(n=2), None)),
+            "a store does not change the records that it is given",
+        )
+
     async def test_replace_compares_text_beyond_ascii(self, store: Store) -> None:
         first = await self.given(store, "a", record(name="Zażółć 🍪"))
         rule(await store.replace("a", record(n=2), expected=first) is True, "replace() compares payloads in any script")
@@ -56,6 +71,15 @@ class Replacing(Rules):
         before = await self.given(store, "a", record(key="value"))
         result = await store.replace("a", record(n=2), expected=record(key=other))
         rule(result is False, "replace() compares payloads exactly: no ignoring of case, accents, spaces or the rest")
+        await self.unchanged(store, "a", before, "replace() writes nothing where the payload is another")
+
+    @pytest.mark.parametrize(("stored", "expected"), NEARLY_THE_SAME.values(), ids=NEARLY_THE_SAME)
+    async def test_replace_is_not_taken_in_by_a_payload_nearly_the_same(
+        self, store: Store, stored: str, expected: str
+    ) -> None:
+        before = await self.given(store, "a", Record(stored, None))
+        result = await store.replace("a", record(n=2), expected=Record(expected, None))
+        rule(result is False, "replace() compares payloads whole, and as text")
         await self.unchanged(store, "a", before, "replace() writes nothing where the payload is another")
 
     async def test_replace_ignores_the_expected_expiry(self, store: Store) -> None:

@@ -35,6 +35,17 @@ def record(*, life: float | None = LONG, **data: object) -> Record:
     return Record(payload(**data), None if life is None else time.time() + life)
 
 
+_LONG_TEXT = "0123456789abcdef" * 6_000
+
+NEARLY_THE_SAME = {
+    "another end": (payload(text=_LONG_TEXT + "x"), payload(text=_LONG_TEXT + "y")),
+    "longer": (payload(text=_LONG_TEXT), payload(text=_LONG_TEXT + "x")),
+    "true for 1": (payload(n=1), payload(n=True)),
+    "text for a number": (payload(n=1), payload(n="1")),
+}
+"""Pairs of payloads that a careless comparison takes for one."""
+
+
 class Rules:
     """Base of the parts of `StoreContract`: its settings, and steps that several tests take."""
 

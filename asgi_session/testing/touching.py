@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
-from asgi_session.stores.base import Store
+import pytest
+
+from asgi_session.stores.base import Store, touch_compares
 from asgi_session.testing.rules import LONG, Rules, payload, record, rule
+
+
+def _comparing(store: Store) -> Callable[..., Awaitable[bool]]:
+    """The method `touch`; skips the test where it takes no ``expected``."""
+    if not touch_compares(store):
+        pytest.skip("touch() of this store takes no expected")
+    return store.touch
 
 
 class Touching(Rules):
@@ -44,6 +54,23 @@ class Touching(Rules):
             (await self.found(store, "a")).payload == payload(n=2),
             "touch() never alters the payload, nor brings an old one back",
         )
+
+    async def test_touch_of_the_expected_record_sets_its_expiry(self, store: Store) -> None:
+        touch = _comparing(store)
+        first = await self.given(store, "a", record(n=1))
+        await store.touch("a", time.time() + 2 * LONG)
+        later = time.time() + 3 * LONG
+        rule(await touch("a", later, expected=first) is True, "touch() of what get() returned succeeds")
+        self.expiry_is(await self.found(store, "a"), later, "touch() of the expected record sets the expiry")
+
+    async def test_touch_spares_a_record_other_than_the_expected_one(self, store: Store) -> None:
+        touch = _comparing(store)
+        stale = await self.given(store, "a", record(n=1))
+        await store.replace("a", record(n=2), expected=stale)
+        before = await self.found(store, "a")
+        later = time.time() + 2 * LONG
+        rule(await touch("a", later, expected=stale) is False, "touch() returns False once the payload is another")
+        await self.unchanged(store, "a", before, "touch() writes nothing once the payload is not expected's")
 
     async def test_touch_of_an_unknown_id_creates_nothing(self, store: Store) -> None:
         rule(await store.touch("a", time.time() + LONG) is False, "touch() returns False where there is no record")

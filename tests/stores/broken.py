@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 
-from asgi_session.stores.base import Record, Store
+from asgi_session.stores.base import Record, Store, never_suspends
 
 
 class Correct(Store):
@@ -77,6 +77,18 @@ class Correct(Store):
         for sid in dead:
             del self.rows[sid]
         return len(dead)
+
+
+class ComparesWhenTouched(Correct):
+    """Takes ``expected`` in `touch`, too."""
+
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
+        await self.trip()
+        row = self.live(sid)
+        if row is None or (expected is not None and row.payload != expected.payload):
+            return False
+        self.rows[sid] = self.dated(Record(row.payload, expires))
+        return True
 
 
 class WithoutOptionalMethods(Correct):
@@ -296,6 +308,29 @@ class ReplaceFailsAtRandom(Correct):
         return self.calls < 30 and await super().replace(sid, record, expected=expected)
 
 
+class ReplaceOverlooksAnEqualPayload(Correct):
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        row = self.live(sid)
+        if row is not None and row.payload == record.payload == expected.payload:
+            return True
+        return await super().replace(sid, record, expected=expected)
+
+
+class ReplaceFillsInTheRecord(Correct):
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        done = await super().replace(sid, record, expected=expected)
+        record.expires = time.time() + self.ttl
+        return done
+
+
+class ReplaceComparesAPrefix(Correct):
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        row = self.live(sid)
+        if row is None or row.payload[:255] != expected.payload[:255]:
+            return False
+        return await super().replace(sid, record, expected=row)
+
+
 # Mistakes in touch
 
 
@@ -348,6 +383,32 @@ class TouchReadsThenWrites(Correct):
         await self.trip()
         self.rows[sid] = self.dated(Record(row.payload, expires))
         return True
+
+
+class TouchFetchesThenWrites(Correct):
+    async def touch(self, sid: str, expires: float | None) -> bool:
+        row = await self.get(sid)
+        if row is None:
+            return False
+        await self.trip()
+        self.rows[sid] = self.dated(Record(row.payload, expires))
+        return True
+
+
+class TouchComparesNothing(Correct):
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
+        return await super().touch(sid, expires)
+
+
+class TouchRefusesExpected(Correct):
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
+        return expected is None and await super().touch(sid, expires)
+
+
+class TouchIsMarkedByMistake(Correct):
+    @never_suspends
+    async def touch(self, sid: str, expires: float | None) -> bool:
+        return await super().touch(sid, expires)
 
 
 class TouchIgnoresNone(Correct):
@@ -436,6 +497,23 @@ class DestroyChecksThenDeletes(Correct):
         await self.trip()
         self.rows.pop(sid, None)
         return True
+
+
+class DestroyFetchesThenDeletes(Correct):
+    async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
+        row = await self.get(sid)
+        if row is None or (expected is not None and row.payload != expected.payload):
+            return False
+        await self.trip()
+        return self.rows.pop(sid, None) is not None
+
+
+class DestroyComparesAsJson(Correct):
+    async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
+        row = self.live(sid)
+        if row is not None and expected is not None and json.loads(row.payload) != json.loads(expected.payload):
+            return False
+        return await super().destroy(sid)
 
 
 class DestroyClearsAll(Correct):
