@@ -42,15 +42,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None: the process's own.
     """
     options = _parser().parse_args(arguments)
+    if sys.stdout is None or (options.cookie and sys.stdin is None):
+        return _unanswered("standard input or output is closed")
     try:
         # Before there is an event loop: that would keep Ctrl-C for itself. And bytes: they may be no text.
         cookie = sys.stdin.buffer.readline() if options.cookie else None
-        return asyncio.run(_doctor(options, cookie))
+        code = asyncio.run(_doctor(options, cookie))
+        sys.stdout.flush()  # what can't be written shows here, and not after the exit code
     except (Unanswerable, StoreError) as error:
-        sys.stderr.write(f"asgi_session doctor: {error}\n")
-        return NO_ANSWER
+        return _unanswered(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter tries once more
+        return _unanswered(f"the report could not be written ({type(error).__name__})")
+    except Exception as error:  # its text may quote the URL
+        return _unanswered(f"something unforeseen happened ({type(error).__name__})")
+    return code
+
+
+def _unanswered(why: str) -> int:
+    if sys.stderr is not None:
+        sys.stderr.write(f"asgi_session doctor: {why}\n")
+    return NO_ANSWER
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,7 +141,9 @@ def _open(options: argparse.Namespace) -> tuple[Store, list[Callable[[str], Iter
         extra = "mongo" if scheme in _MONGO else "redis"
         raise Unanswerable(f"the driver is not installed: pip install 'asgi-session[{extra}]'") from None
     except Exception as error:  # drivers quote the URL in what they raise
-        raise Unanswerable(f"the driver does not take this URL ({type(error).__name__})") from None
+        raise Unanswerable(
+            f"the driver does not take this URL, collection or prefix ({type(error).__name__})"
+        ) from None
     raise Unanswerable("--store takes a URL of " + ", ".join(f"{name}:" for name in (*_MONGO, *_REDIS)))
 
 
@@ -136,9 +152,16 @@ async def _look_at_cookie(store: Store, line: bytes) -> bool:
     secret = os.environ.get("SESSION_SECRET")
     if not secret:
         raise Unanswerable("--cookie needs the secret in the environment variable SESSION_SECRET")
-    presented = CookieSigner([os.fsencode(secret)]).unsign(line.strip().rpartition(b"=")[2])
+    signer = CookieSigner([os.fsencode(secret)])
+    values = [part.rpartition(b"=")[2].strip(b'" \t\r\n') for part in line.split(b";")]
+    signed = [value for value in values if value.startswith((b"s:", b"s%3A", b"s%3a"))]
+    presented = next((found for value in signed if (found := signer.unsign(value)) is not None), None)
     if presented is None:
-        _write("The cookie is not signed with SESSION_SECRET.")
+        _write(
+            "The cookie is not signed with SESSION_SECRET."
+            if signed
+            else "That is no signed cookie: the value of one begins with s: or s%3A."
+        )
         return False
     _write("The cookie is signed with SESSION_SECRET.")
     live = await PatientStore(store, PATIENCE).get(presented.sid) is not None

@@ -40,7 +40,7 @@ from asgi_session.journal import Look
 from asgi_session.patience import Hold
 from asgi_session.settings import logger
 from asgi_session.standing import Standing, report
-from asgi_session.stores.base import Record, Utf8Record
+from asgi_session.stores.base import Record, RenewedRecord, Utf8Record
 from asgi_session.turns import Contest
 
 NEW_IDS = 5
@@ -226,7 +226,7 @@ class Commit:
         assert self._standing.sid is not None
         return self._standing.sid
 
-    def _record(self) -> Record:
+    def _record(self) -> Utf8Record:
         """What to store, the full age beginning now."""
         session = self._session
         if self._age is not None:
@@ -293,8 +293,11 @@ class Commit:
         A renewal that keeps the data deletes only what it knows, so that what others wrote meanwhile is not lost; and
         where the old record is gone, the new one goes too.
         """
-        standing, session, record = self._standing, self._session, self._record()
+        standing, session = self._standing, self._session
+        record: Utf8Record = self._record()
         expected = None if session._starts_afresh() else standing.record
+        if expected is not None:
+            record = RenewedRecord(record.utf8, record.expires, expected)
         old = self._stored_id()
         draft = session._start_over(self._images)
         done = False

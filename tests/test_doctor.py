@@ -152,7 +152,7 @@ def test_the_key_that_connect_mongo_removes_is_found() -> None:
     assert list(examine_for_connect_mongo(text(a=1))) == []
 
 
-@pytest.mark.parametrize("data", [{"a": "\ud800"}, {"a": 2**64}, {"a\0b": 1}, {"a": nested(160)}])
+@pytest.mark.parametrize("data", [{"a": "\ud800"}, {"a": 2**64 + 1}, {"a\0b": 1}, {"a": nested(160)}])
 def test_what_a_document_can_not_hold_is_found(data: dict[str, Any]) -> None:
     assert len(list(examine_for_document(text(**data)))) == 1
     assert list(examine_for_document(text(a={"$x.y": "é"}))) == []
@@ -457,11 +457,21 @@ def paste(monkeypatch: pytest.MonkeyPatch, cookie: str | bytes, secret: str | No
         monkeypatch.setenv("SESSION_SECRET", secret)
 
 
-@pytest.mark.parametrize("front", ["", "connect.sid="])
+PASTED = [
+    "{}",
+    "connect.sid={}",
+    '"{}"',
+    "Cookie: connect.sid={}; theme=dark",
+    "Cookie: theme=dark; connect.sid={}",
+    "Set-Cookie: connect.sid={}; Path=/; HttpOnly",
+]
+
+
+@pytest.mark.parametrize("pasted", PASTED)
 def test_a_cookie_of_a_live_session_is_recognised(
-    one_session: str, front: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    one_session: str, pasted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paste(monkeypatch, front + CookieSigner([SECRET.encode()]).sign("known"))
+    paste(monkeypatch, pasted.format(CookieSigner([SECRET.encode()]).sign("known")))
     assert doctor("--store", one_session, "--cookie") == 0
     out = capsys.readouterr().out
     assert "is signed with SESSION_SECRET" in out
@@ -492,6 +502,29 @@ def test_a_cookie_of_a_session_that_is_not_in_the_store_is_recognised(
     paste(monkeypatch, CookieSigner([SECRET.encode()]).sign("unknown"))
     assert doctor("--store", one_session, "--cookie") == 1
     assert "is not in this store" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pasted", ["", "known", "theme=dark"])
+def test_what_is_no_signed_cookie_is_called_so(
+    one_session: str, pasted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paste(monkeypatch, pasted)
+    assert doctor("--store", one_session, "--cookie") == 1
+    assert "no signed cookie" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "how", [">&-", "--cookie <&-", ">/dev/full", "| true", "| head -c 0"], ids=lambda how: how.strip("|")
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_report_that_can_not_be_written_is_no_answer(one_session: str, how: str, unbuffered: str) -> None:
+    command = f"{sys.executable} -m asgi_session doctor --store {one_session} {how}; exit ${{PIPESTATUS[0]}}"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "SESSION_SECRET": SECRET}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment)
+    # A reader that has not gone yet when the report is written is told everything.
+    assert done.returncode == 2 or (how.startswith("|") and done.returncode == 0)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 def test_a_cookie_without_a_secret_is_no_answer(

@@ -93,6 +93,22 @@ class Utf8Record(Record):
         self.expires = expires
 
 
+class RenewedRecord(Utf8Record):
+    """A record for a new id of a session whose data is kept.
+
+    Args:
+        utf8: the payload in UTF-8.
+        expires: as `Record` has it.
+        origin: the record under the old id, as it was read; a store may keep how unchanged values stand there.
+    """
+
+    __slots__ = ("origin",)
+
+    def __init__(self, utf8: bytes, expires: float | None, origin: Record) -> None:
+        super().__init__(utf8, expires)
+        self.origin = origin
+
+
 class Store(ABC):
     """Base of all stores. `asgi_session.testing.StoreContract` checks an implementation.
 

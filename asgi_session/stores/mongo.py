@@ -12,18 +12,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from bson.datetime_ms import DatetimeMS
-from bson.dbref import DBRef
-from bson.errors import BSONError, InvalidBSON
-from bson.raw_bson import RawBSONDocument
-from pymongo import AsyncMongoClient, WriteConcern
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
-from pymongo.synchronous.collection import Collection
+try:
+    from bson.datetime_ms import DatetimeMS
+    from bson.dbref import DBRef
+    from bson.errors import BSONError, InvalidBSON
+    from bson.raw_bson import RawBSONDocument
+    from pymongo import AsyncMongoClient, WriteConcern
+    from pymongo.asynchronous.collection import AsyncCollection
+    from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+    from pymongo.synchronous.collection import Collection
+except ImportError as error:  # PyPI has an unrelated package `bson`, which is not to be named here
+    raise ImportError("MongoStore needs PyMongo: pip install 'asgi-session[mongo]'") from error
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import mongo_document as form
-from asgi_session.stores.base import Record, Store
+from asgi_session.stores.base import Record, RenewedRecord, Store
 from asgi_session.stores.mongo_index import ExpiryIndex
 
 logger = logging.getLogger("asgi_session")
@@ -136,7 +139,9 @@ class MongoStore(Store):
         await self._ready()
         # An expired document that nobody swept is taken over. Any other makes this an insert, which its id forbids.
         expired = {"_id": self._id(sid), "expires": {"$exists": True, "$not": {"$gt": _now()}}}
-        update = {"$set": {"session": self._form(record.payload), "expires": self._date(record.expires)}}
+        origin = record.origin if isinstance(record, RenewedRecord) else None
+        previous = origin.stored if isinstance(origin, _StoredRecord) else None
+        update = {"$set": {"session": self._form(record.payload, previous), "expires": self._date(record.expires)}}
         with _BACKEND_ERRORS:
             try:
                 await self._collection.update_one(expired, update, upsert=True)

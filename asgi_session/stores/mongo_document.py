@@ -11,10 +11,11 @@ import base64
 import math
 import re
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import bson
 from bson.binary import UUID_SUBTYPE, Binary
@@ -88,9 +89,33 @@ def document(text: str, previous: Any = None) -> RawBSONDocument | str:
             tree = _keep(bson.decode(previous.raw, PLAIN), tree)
         if isinstance(tree.get("cookie"), dict):
             tree["cookie"] = _cookie(tree["cookie"])
-        return RawBSONDocument(bson.encode(tree, codec_options=PLAIN), RAW)
+        return RawBSONDocument(_encoded(tree), RAW)
     except (ValueError, OverflowError, RecursionError, BSONError):
         raise _refusal() from None  # without a cause: its text would quote the session
+
+
+def _encoded(tree: dict[str, Any]) -> bytes:
+    try:
+        return bson.encode(tree, codec_options=PLAIN)
+    except OverflowError:  # an integer beyond 64 bits, which JavaScript has as a double
+        return bson.encode(_with_doubles(tree), codec_options=PLAIN)
+
+
+def _with_doubles(value: Any) -> Any:
+    """The value with doubles for integers beyond 64 bits, where a double holds exactly that number.
+
+    Raises:
+        OverflowError: where it does not.
+    """
+    if isinstance(value, dict):
+        return {key: _with_doubles(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_with_doubles(member) for member in value]
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        if int(float(value)) != value:
+            raise OverflowError
+        return float(value)
+    return value
 
 
 def _refusal() -> StoreError:
@@ -116,10 +141,24 @@ def _keep(old: Any, new: Any) -> Any:
     if isinstance(old, dict) and isinstance(new, dict):
         return {key: _keep(old[key], value) if key in old else value for key, value in new.items()}
     if isinstance(old, list) and isinstance(new, list):
-        return [_keep(old[i], value) if i < len(old) else value for i, value in enumerate(new)]
+        return _keep_items(old, new)
     if isinstance(old, (dict, list)):
         return new
     return old if dumps(_plain(old)) == dumps(new) else new
+
+
+def _keep_items(old: list[Any], new: list[Any]) -> list[Any]:
+    """The same for lists: items that read alike belong together wherever they stand, the others in their order."""
+    left: dict[str, deque[Any]] = {}
+    for item in old:
+        left.setdefault(dumps(_plain(item)), deque()).append(item)
+    alike = [left[text].popleft() if left.get(text := dumps(item)) else _NONE for item in new]
+    used = {id(item) for item in alike}
+    others = iter([item for item in old if id(item) not in used])
+    return [_keep(next(others, item), item) if kept is _NONE else kept for kept, item in zip(alike, new, strict=True)]
+
+
+_NONE: Final = object()
 
 
 def _plain(value: Any) -> Any:

@@ -23,12 +23,14 @@ from bson.raw_bson import RawBSONDocument
 from bson.son import SON
 from pymongo import AsyncMongoClient, MongoClient, WriteConcern
 from pymongo.errors import PyMongoError
+from starlette.requests import Request
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record
 from asgi_session.stores.mongo import MongoStore
 from asgi_session.stores.mongo_document import MAX_DEPTH
 from asgi_session.testing import StoreContract
+from tests.clients import Browser, put
 from tests.servers.mongo import Commands, MongoServer, mongo_client, start_mongo
 from tests.test_json_text import nested
 
@@ -495,7 +497,7 @@ async def test_a_document_that_is_no_utf8_is_missing(
     assert SECRET_ID not in caplog.text
 
 
-@pytest.mark.parametrize("text", [r'"k":"\ud800"', f'"k":{2**64}', r'"k\u0000":1', '"k":' + "[" * 190 + "]" * 190])
+@pytest.mark.parametrize("text", [r'"k":"\ud800"', f'"k":{2**64 + 1}', r'"k\u0000":1', '"k":' + "[" * 190 + "]" * 190])
 async def test_what_a_sub_document_can_not_hold_is_a_store_error(document_store: MongoStore, text: str) -> None:
     with pytest.raises(StoreError):
         await document_store.create("a", record(text))
@@ -696,3 +698,19 @@ async def test_purge_removes_and_counts_what_has_expired(
     monkeypatch.setattr(time, "time", lambda: later)
     assert await store.purge() == 3
     assert [document["_id"] async for document in mongo_collection.find()] == ["long"]
+
+
+async def test_a_session_that_gets_another_id_keeps_the_types_that_express_wrote(
+    document_store: MongoStore, mongo_collection: Any
+) -> None:
+    def sign_in(request: Request) -> None:
+        request.state.session.regenerate(keep=True)
+        request.session["user"] = 7
+
+    browser = Browser(store=document_store)
+    await browser.visit(put(n=1))
+    when = json_util.loads('{"$date": "2030-01-01T00:00:00Z"}')
+    await mongo_collection.update_one({}, {"$set": {"session.when": when}})
+    await browser.visit(sign_in)
+    wanted = {"session.n": 1, "session.user": 7, "session.when": {"$type": "date"}}
+    assert await mongo_collection.count_documents(wanted) == await mongo_collection.count_documents({}) == 1

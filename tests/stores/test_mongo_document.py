@@ -120,6 +120,34 @@ def test_a_value_that_reads_the_same_keeps_its_kind_deep_inside() -> None:
     assert tree(document(text, stored)) == {"log": [{"at": DAY, "what": "b"}, {"at": DAY_TEXT}]}
 
 
+LOG = [{"at": DAY, "what": what} for what in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (lambda log: log[1:], LOG[1:]),
+        (lambda log: [{"at": DAY_TEXT, "what": "new"}, *log], [{"at": DAY_TEXT, "what": "new"}, *LOG]),
+        (lambda log: log[::-1], LOG[::-1]),
+        (lambda log: [*log[:2], log[2] | {"what": "changed"}], [*LOG[:2], {"at": DAY, "what": "changed"}]),
+        (lambda log: [log[1], log[2] | {"what": "changed"}], [LOG[1], {"at": DAY, "what": "changed"}]),
+        (lambda log: log + log, [*LOG, *({"at": DAY_TEXT, "what": what} for what in "abc")]),
+    ],
+    ids=["the first removed", "one put in front", "turned round", "the last changed", "removed and changed", "doubled"],
+)
+def test_an_item_of_a_list_keeps_its_kind_wherever_it_stands(change: Any, kept: list[Any]) -> None:
+    log = [{"at": DAY_TEXT, "what": item["what"]} for item in LOG]
+    assert tree(document(json.dumps({"log": change(log)}), raw({"log": LOG}))) == {"log": kept}
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**64), 10**19, 10**20])
+def test_an_integer_beyond_64_bits_is_a_double_if_that_holds_it(number: int) -> None:
+    written = document(json.dumps({"n": number, "in": [{"n": number}]}))
+    assert tree(written) == {"n": number, "in": [{"n": number}]}
+    assert isinstance(tree(written)["n"], float)
+    assert json.loads(payload(written)) == {"n": number, "in": [{"n": number}]}
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [(DAY, "2030-01-01"), (True, 1), (0, False), (None, 0), ({"a": 1}, [1]), ([DAY], 5)]
 )
@@ -149,7 +177,9 @@ def test_nesting_is_written_up_to_the_limit_and_no_further() -> None:
         document(json.dumps({"k": [deep]}))
 
 
-@pytest.mark.parametrize("text", [r'{"k":"\ud800"}', r'{"\udfff":1}', f'{{"k":{2**63}}}', r'{"k\u0000":1}'])
+@pytest.mark.parametrize(
+    "text", [r'{"k":"\ud800"}', r'{"\udfff":1}', f'{{"k":{2**63 + 1}}}', f'{{"k":[{10**400}]}}', r'{"k\u0000":1}']
+)
 def test_what_a_document_can_not_hold_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(StoreError) as caught:
         document(text)
