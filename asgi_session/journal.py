@@ -284,9 +284,11 @@ class Journal(dict[str, Any]):
             else:
                 mine[key] = dict.get(self, key, ABSENT)
         result = {key: mine.get(key, merged.get(key)) for key in theirs} | mine
+        new = [key for key in merged if not dict.__contains__(self, key)]
         dict.clear(self)
         dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
         self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
+        self._watch(new)
         left, _ = self._look()
         self._shared = {key for key in changed if key in images and key not in left and key != FLASH}
 
@@ -335,6 +337,7 @@ class Journal(dict[str, Any]):
         self._cookie = None
         self._asked = 0
         self._is_new = False
+        self._watch(data)
 
     def _start_as_new(self) -> None:
         """The record is deleted: what is written next needs another id."""
@@ -357,7 +360,12 @@ class Journal(dict[str, Any]):
 
     def _hand_out_all(self) -> None:
         self.accessed = True
-        for key, value in dict.items(self):
+        self._watch(dict.keys(self))
+
+    def _watch(self, keys: Iterable[str]) -> None:
+        """Keep images of the containers under these keys: a view that was handed out earlier shows them, too."""
+        for key in keys:
+            value = dict.get(self, key)
             if value.__class__ not in SCALARS and key not in self._before:
                 self._before[key] = image(value)
 

@@ -105,7 +105,9 @@ class Session(Journal):
             The new value as this request sees it.
 
         Raises:
-            TypeError: `by` or the value is not a number; bool is none.
+            TypeError: `by` or the value is not a number; bool is none. Or the key is no str.
+            ValueError: the key is "cookie", which is reserved.
+            SessionDestroyed: after `destroy`.
         """
         self.accessed = True
         value = dict.get(self, key, 0)

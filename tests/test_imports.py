@@ -162,6 +162,21 @@ app = asgi_session.SessionMiddleware(Starlette(), secret="x" * 32)
     )
 
 
+def test_the_mongo_store_names_its_extra_and_not_the_foreign_package_bson() -> None:
+    run_python(
+        f"""
+import sys
+sys.modules.update(dict.fromkeys({OPTIONAL!r}))
+try:
+    import asgi_session.stores.mongo
+except ImportError as error:
+    assert "asgi-session[mongo]" in str(error) and "bson" not in str(error), error
+else:
+    raise AssertionError
+"""
+    )
+
+
 def test_importing_the_package_imports_no_extra() -> None:
     loaded = run_python("import sys, asgi_session; print(*sys.modules)").split()
     assert not set(OPTIONAL) & set(loaded)

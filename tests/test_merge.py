@@ -654,3 +654,19 @@ async def test_an_attempt_that_failed_makes_no_assignment_of_an_increment(attemp
 
     await browser.visit(handler)
     assert await browser.read() == {"m": 0, "n": 2}
+
+
+async def test_a_view_that_was_handed_out_shows_what_others_stored_and_changes_in_it_are_noticed() -> None:
+    browser = Browser()
+    await browser.visit(put(a=[1]))
+
+    async def handler(request: Request) -> None:
+        items = request.session.items()
+        await browser.tab().visit(put(b=[2]))
+        request.session["c"] = 3
+        await request.state.session.save()
+        for _, value in list(items)[:2]:
+            value.append("late")
+
+    await browser.visit(handler)
+    assert await browser.read() == {"a": [1, "late"], "b": [2, "late"], "c": 3}

@@ -549,3 +549,17 @@ async def test_what_comes_after_a_session_that_was_emptied_has_the_templates_age
         session["b"] = 2
 
     assert "max-age" not in attributes(set_cookie(await browser.visit(handler)))
+
+
+async def test_a_view_that_was_handed_out_before_a_reload_still_notices_changes() -> None:
+    browser = Browser()
+    await browser.visit(put(a=[1]))
+
+    async def handler(request: Request) -> None:
+        values = request.session.values()
+        await request.state.session.reload()
+        for value in values:
+            value.append("late")
+
+    await browser.visit(handler)
+    assert await browser.read() == {"a": [1, "late"]}

@@ -58,6 +58,8 @@ class RedisStore(Store):
     def __init__(self, client: RedisClient, *, prefix: str = "sess:", ttl: float = Store.ttl) -> None:
         if not 0 < ttl < math.inf:
             raise ValueError("ttl must be a positive number of seconds")
+        if not isinstance(prefix, str):
+            raise TypeError("prefix is no str")
         self.ttl: float = ttl
         self._client = client
         self._ours = False

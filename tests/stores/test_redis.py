@@ -224,6 +224,12 @@ async def test_the_default_ttl_is_that_of_all_stores(plain: RedisStore) -> None:
     assert plain.ttl == Store.ttl == 1_209_600
 
 
+async def test_a_touch_leaves_a_key_without_expiry_as_it_is(plain: RedisStore, raw: Any, redis_prefix: str) -> None:
+    await raw.set(redis_prefix + "a", "{}")
+    assert await plain.touch("a", soon())
+    assert await raw.ttl(redis_prefix + "a") == -1
+
+
 async def test_a_key_without_expiry_lives_for_the_ttl_from_now(plain: RedisStore, raw: Any, redis_prefix: str) -> None:
     await raw.set(redis_prefix + "a", "payload")
     found = await plain.get("a")
@@ -799,3 +805,8 @@ async def test_aclose_leaves_a_client_that_was_handed_in_open(driver: Any, valke
 
 async def test_its_repr_tells_nothing(raw: Any) -> None:
     assert "secret" not in repr(RedisStore(raw, prefix="secret:"))
+
+
+def test_a_prefix_that_is_no_str_is_refused() -> None:
+    with pytest.raises(TypeError, match="prefix"):
+        RedisStore(redis.asyncio.Redis(), prefix=b"sess:")  # type: ignore[arg-type]
