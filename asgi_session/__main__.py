@@ -15,6 +15,7 @@ from asgi_session.doctor import (
     examine,
     examine_for_connect_mongo,
     examine_for_document,
+    examine_for_update,
     look_through,
 )
 from asgi_session.exceptions import StoreError
@@ -75,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         help="report stored sessions that would not survive beside Express",
         description="Reads a sample of live sessions and reports what would not survive a round trip between Express "
         "and asgi_session. Writes nothing. Shows names of session keys, never values or ids.",
-        epilog="Exit code: 0 nothing found, 1 something found, 2 the store could not be read or held no session, "
-        "130 interrupted.",
+        epilog="Exit code: 0 nothing found, 1 something found, 2 no answer (the store could not be read or held no "
+        "session, the report could not be written), 130 interrupted.",
     )
     doctor.add_argument("--store", metavar="URL", required=True, help="mongodb://..., redis://... or valkey://...")
     doctor.add_argument("--collection", metavar="C", default="sessions", help="MongoDB (default %(default)s)")
@@ -132,7 +133,8 @@ def _open(options: argparse.Namespace) -> tuple[Store, list[Callable[[str], Iter
             mongo = MongoStore.from_url(
                 url, collection=options.collection, stringify=options.stringify, create_index=False
             )
-            return mongo, [examine, examine_for_connect_mongo, *([] if options.stringify else [examine_for_document])]
+            examiners = [examine, examine_for_connect_mongo, examine_for_update]
+            return mongo, [*examiners, *([] if options.stringify else [examine_for_document])]
         if scheme in _REDIS:
             from asgi_session.stores.redis import RedisStore
 

@@ -23,6 +23,9 @@ from asgi_session.stores.base import Store
 PATIENCE = 30.0
 """Seconds that reading one record may take."""
 
+_MOST_AT_A_TIME = 16 * 2**20 - 16_384
+"""Bytes of one statement to MongoDB, less what stands around the payloads."""
+
 _OBJECT_MEMBERS = frozenset(
     {
         *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString"),
@@ -126,6 +129,12 @@ def examine_for_connect_mongo(text: str) -> Iterator[Finding]:
     stored = payload.read(text)
     if stored is not None and "lastModified" in stored[0]:
         yield Finding("connect-mongo with touchAfter removes the key", "lastModified")
+
+
+def examine_for_update(text: str) -> Iterator[Finding]:
+    """Whether `MongoStore` could change a payload: a write sends the old text and the new one together."""
+    if 2 * len(text.encode("utf-8", "surrogatepass")) > _MOST_AT_A_TIME:
+        yield Finding("is too large for MongoStore to change (about 8 MB)")
 
 
 def examine_for_document(text: str) -> Iterator[Finding]:

@@ -19,7 +19,14 @@ import redis
 from pymongo import MongoClient
 
 from asgi_session.__main__ import main
-from asgi_session.doctor import SESSION_MEMBERS, Finding, examine, examine_for_connect_mongo, examine_for_document
+from asgi_session.doctor import (
+    SESSION_MEMBERS,
+    Finding,
+    examine,
+    examine_for_connect_mongo,
+    examine_for_document,
+    examine_for_update,
+)
 from asgi_session.signing import CookieSigner
 from tests.interop.node import installed
 from tests.servers.mongo import MongoServer
@@ -150,6 +157,11 @@ def test_a_flash_category_that_breaks_connect_flash_is_found() -> None:
 def test_the_key_that_connect_mongo_removes_is_found() -> None:
     assert [finding.key for finding in examine_for_connect_mongo(text(lastModified=1))] == ["lastModified"]
     assert list(examine_for_connect_mongo(text(a=1))) == []
+
+
+def test_what_is_too_large_for_an_update_in_mongodb_is_found() -> None:
+    assert list(examine_for_update(text(a="x" * 8_300_000))) == []
+    assert len(list(examine_for_update(text(a="x" * 8_400_000)))) == 1
 
 
 @pytest.mark.parametrize("data", [{"a": "\ud800"}, {"a": 2**64 + 1}, {"a\0b": 1}, {"a": nested(160)}])

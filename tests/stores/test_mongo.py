@@ -714,3 +714,13 @@ async def test_a_session_that_gets_another_id_keeps_the_types_that_express_wrote
     await browser.visit(sign_in)
     wanted = {"session.n": 1, "session.user": 7, "session.when": {"$type": "date"}}
     assert await mongo_collection.count_documents(wanted) == await mongo_collection.count_documents({}) == 1
+
+
+async def test_a_session_of_eight_megabytes_can_be_changed_and_a_larger_one_is_a_store_error(store: MongoStore) -> None:
+    fits, too_large = record(f'"k":"{"x" * 8_300_000}"'), record(f'"k":"{"x" * 8_400_000}"')
+    await store.create("a", fits)
+    assert await store.replace("a", fits, expected=fits)
+    await store.create("b", too_large)
+    with pytest.raises(StoreError):
+        await store.replace("b", too_large, expected=too_large)
+    assert await store.destroy("b")
