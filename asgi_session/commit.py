@@ -41,7 +41,7 @@ from asgi_session.patience import Hold
 from asgi_session.settings import logger
 from asgi_session.standing import Standing, report
 from asgi_session.stores.base import Record, RenewedRecord, Utf8Record
-from asgi_session.turns import Contest
+from asgi_session.turns import TRIES, Contest, beaten_every_time
 
 NEW_IDS = 5
 """How many ids are drawn for a new session before giving up."""
@@ -114,12 +114,7 @@ class Commit:
         else:
             outcome = await _CARRY_OUT[plan.store](self)
             if outcome == "beaten":
-                try:
-                    plan, outcome = await self._contend(lost=True)
-                except (StoreError, SessionConflict) as error:
-                    if plan.store not in ("touch", "confirm") or self._saving:
-                        raise
-                    outcome = self._let_be(error)
+                plan, outcome = await self._contend(lost=True)
         if plan.cookie != "nothing" and outcome == "done":
             self._standing.owed = plan.cookie
             self._standing.owed_age = self._header_age()
@@ -343,16 +338,10 @@ class Commit:
 
     async def _touch(self) -> Outcome:
         standing, cookie = self._standing, self._session._cookie
-        compares = standing.settings.touch_compares
-        touch: Callable[..., Awaitable[bool]] = self._store.touch
-        expected = {"expected": standing.record} if compares else {}  # who wrote since began another life
-        self._begin_life()
         try:
-            alive = await touch(self._stored_id(), self._expires, **expected)
-        except StoreError as error:
+            alive = await self._extend(self._stored_id())
+        except (StoreError, SessionConflict) as error:
             return self._let_be(error)
-        if not alive and compares:
-            return "beaten"
         self._session._asked &= ~TOUCHED
         if not alive:
             standing.gone()
@@ -361,6 +350,28 @@ class Commit:
         if cookie is not None:
             cookie.keep_up(self._age, self._expires)
         return "done"
+
+    async def _extend(self, sid: str) -> bool:
+        """Let the full age begin anew in the store: that which the record has by then."""
+        standing, seen = self._standing, self._standing.record
+        self._begin_life()
+        if not standing.settings.touch_compares:
+            return await self._store.touch(sid, self._expires)
+        touch: Callable[..., Awaitable[bool]] = self._store.touch
+        for _ in range(TRIES):
+            if await touch(sid, self._expires, expected=seen):
+                return True
+            seen = await self._store.get(sid)
+            if seen is None:
+                return False
+            self._take_age(seen)
+            self._begin_life()
+        raise beaten_every_time()
+
+    def _take_age(self, record: Record) -> None:
+        """Go by the age of a record that somebody else wrote since."""
+        self._standing.take_life(record)
+        self._age = self._standing.age
 
     async def _confirm(self) -> Outcome:
         standing = self._standing
@@ -373,8 +384,8 @@ class Commit:
         if record is None:
             standing.gone()
             return "moot"
-        if standing.record is None or record.utf8 != standing.record.utf8:  # with another age, perhaps
-            return "beaten"
+        if standing.record is None or record.utf8 != standing.record.utf8:
+            self._take_age(record)
         if standing.settings.rolling:
             self._begin_life()
         return "done"

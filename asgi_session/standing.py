@@ -116,6 +116,17 @@ class Standing:
         self.known = self.known & ~HELD_DATA | (STORED | HELD_DATA if data or self.emptied else STORED)
         return data
 
+    def take_life(self, record: Record) -> None:
+        """Take over the age that somebody else gave the record since. What else changed, the next write will find."""
+        stored = payload.read(record.utf8)
+        if stored is not None:
+            self.age = payload.stored_age(stored[1], self.template)
+        if record.expires is not None:
+            self.expires = record.expires
+        session = self.loaded
+        if session._cookie is not None:
+            session._cookie.keep_up(*self.life())
+
     async def refresh(self, hold: Hold) -> None:
         """Load what is stored now, and make this request's changes changes to that."""
         assert self.sid is not None

@@ -22,6 +22,11 @@ LONGEST_PAUSE = 0.1
 """Seconds; pauses between tries are random and grow up to this."""
 
 
+def beaten_every_time() -> SessionConflict:
+    """The error of who gives up."""
+    return SessionConflict("other writers of this session were faster every time")
+
+
 class Turns:
     """Who commits which session now, and who waits for it, first come first served."""
 
@@ -87,7 +92,7 @@ class Contest:
         """
         self._tries += 1
         if self._tries == TRIES:
-            raise SessionConflict("other writers of this session were faster every time")
+            raise beaten_every_time()
         if self._sid is None:
             await self._wait(sid)
         else:

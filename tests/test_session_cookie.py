@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -392,3 +393,21 @@ async def test_a_store_whose_touch_compares_nothing_will_do() -> None:
     assert (await browser.visit(look("max_age"))).json() == [900]
     await browser.visit(lambda request: request.state.session.destroy())
     assert [sid async for sid in store.ids()] == []
+
+
+async def test_a_session_that_always_changes_before_it_is_extended_is_let_be(caplog: pytest.LogCaptureFixture) -> None:
+    store = SpyStore()
+    browser = aged(900, store=store, touch_after=0)
+    await browser.visit(put(a=1))
+    ages = itertools.count(60)
+
+    async def another() -> None:
+        store.before.pop("touch")
+        await browser.tab().visit(assign("max_age", next(ages)))
+        store.before["touch"] = another
+
+    store.before["touch"] = another
+    response = await browser.visit()
+    assert (response.status_code, set_cookie(response)) == (200, None)
+    assert "faster every time" in caplog.text
+    assert (await stored_cookie(store))["originalMaxAge"] == (next(ages) - 1) * 1000
