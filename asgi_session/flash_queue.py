@@ -98,6 +98,11 @@ def removed(value: object, messages: Queue) -> dict[str, Any] | None:
     return _apply(value, log)
 
 
+def missing(messages: Queue, value: object) -> Queue:
+    """Those of these messages that a `flash` value does not hold."""
+    return {category: change.taken for category, change in difference(messages, value).items() if change.taken}
+
+
 def restored(value: object, claimed: Queue) -> dict[str, Any]:
     """A `flash` value with claimed messages back at the front of their categories."""
     queues = queue_of(value)

@@ -15,7 +15,7 @@ from asgi_session import flash_queue, payload
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.decision import DESTROYED, HELD_DATA, STORED, CookieAction, is_due
 from asgi_session.exceptions import StoreError
-from asgi_session.flash_queue import Queue
+from asgi_session.flash_queue import FLASH, Queue
 from asgi_session.patience import Hold
 from asgi_session.session import Session
 from asgi_session.settings import Settings, logger
@@ -89,15 +89,24 @@ class Standing:
     async def fetch(self, sid: str, hold: Hold | None = None) -> dict[str, Any] | None:
         """Read a record and remember it. Returns its data; None where it is missing or unreadable."""
         record = await self.settings.calls_within(hold).get(sid)
-        if record is not None and record.utf8 in self.unsure_claims:
+        if record is not None and self.unsure_claims:
             self.lost = self.lost_by(record)
         return self.found(sid, record)
 
     def lost_by(self, record: Record) -> Queue:
-        """The messages of an unsure claim that turns out to have been made, less what this request drained since."""
-        claimed = self.unsure_claims.get(record.utf8, {})
-        if claimed:
-            self.unsure_claims = {}
+        """The messages of an unsure claim that nobody got, less what this request drained since.
+
+        Where the text that it would leave is stored, it was made. Where another text is, somebody wrote since: if it
+        was not made before, it never will be. What is missing then counts as lost: better shown twice than never.
+        """
+        claimed = self.unsure_claims.get(record.utf8)
+        if claimed is None:
+            if not self.unsure_claims or self.record is None or self.record.utf8 == record.utf8:
+                return {}
+            stored = payload.read(record.utf8)
+            queue = None if stored is None else stored[0].get(FLASH)
+            claimed = flash_queue.missing([*self.unsure_claims.values()][-1], queue)
+        self.unsure_claims = {}
         return flash_queue.claim(claimed, None, self.loaded._flash_done())[0]
 
     def found(self, sid: str, record: Record | None) -> dict[str, Any] | None:

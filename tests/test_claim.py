@@ -879,3 +879,27 @@ async def test_a_message_that_the_handler_took_out_by_hand_is_not_claimed() -> N
 
     assert (await browser.visit(handler)).json() == ["y"]
     assert await queued(store) == {"error": ["z"]}
+
+
+@pytest.mark.parametrize("made", [True, False])
+async def test_a_claim_that_failed_loses_nothing_where_somebody_else_wrote_meanwhile(made: bool) -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> None:
+        await claim_in_vain(request, store, made=made)
+        await browser.tab().visit(put(other="paid"))
+
+    await browser.visit(handler)
+    assert await store.data() == {"a": 1, "flash": {"info": ["x", "y"], "error": ["z"]}, "other": "paid"}
+
+
+async def test_and_gives_it_to_the_next_claim_of_the_request() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        await claim_in_vain(request, store, made=True)
+        await browser.tab().visit(lambda other: other.state.flash.info("new"))
+        return await request.state.flash.claim("info")
+
+    assert (await browser.visit(handler)).json() == ["x", "y", "new"]
+    assert await store.data() == {"a": 1, "flash": {"error": ["z"]}}
