@@ -87,15 +87,16 @@ class RedisStore(Store):
 
     async def get(self, sid: str) -> Record | None:
         now = time.time()
-        found: bytes | None = await self._run(self._server.read, scripts.GET, self._key(sid))
+        found: bytes | list[Any] | None = await self._run(self._server.read, scripts.GET, self._key(sid))
         if found is None:
             return None
-        death, _, value = found.partition(b" ")
+        death, value = found if isinstance(found, list) else found.split(b" ", 1)
         payload = _text(value)
         if payload is None:
             logger.warning("A stored session is not UTF-8; it is treated as missing.")
             return None
-        return Utf8Record(value, now + self.ttl if death == scripts.NEVER else int(death) / 1000, payload)
+        ms_of_death = int(death)  # below 0 for a key without expiry
+        return Utf8Record(value, now + self.ttl if ms_of_death < 0 else ms_of_death / 1000, payload)
 
     async def create(self, sid: str, record: Record) -> bool:
         return await self._write(scripts.CREATE, sid, self._death(record.expires), record.utf8)

@@ -16,9 +16,6 @@ import hashlib
 LAG = 5000
 """ms by which a client's clock may be behind before that counts: as much as a call takes at most by default."""
 
-NEVER = b"-1"
-"""What `GET` tells for the time of death of a key without expiry."""
-
 
 class Script:
     """A server-side script. ARGV[1] is the client's time in ms; all times below are in ms on the client's clock."""
@@ -56,11 +53,14 @@ end
         self.by_hash = (b"EVALSHA", hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
 
-# One string, "death payload": the drivers' parsers need twice as long for an array of two.
+# One string, "death payload", where that is short: the drivers' parsers need twice as long for an array of two. But Lua
+# is slow at joining long ones.
 GET = Script("""
 local at = death(KEYS[1])
 if not at then return false end
-return string.format('%.0f ', at) .. redis.call('GET', KEYS[1])
+local payload = redis.call('GET', KEYS[1])
+if #payload > 512 then return {at, payload} end
+return string.format('%.0f ', at) .. payload
 """)
 
 CREATE = Script("""

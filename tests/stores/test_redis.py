@@ -224,6 +224,18 @@ async def test_the_default_ttl_is_that_of_all_stores(plain: RedisStore) -> None:
     assert plain.ttl == Store.ttl == 1_209_600
 
 
+@pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 5000])
+@pytest.mark.parametrize("lasts", [True, False])
+async def test_a_payload_of_any_length_comes_with_its_expiry(
+    plain: RedisStore, raw: Any, redis_prefix: str, length: int, lasts: bool
+) -> None:
+    await raw.set(redis_prefix + "a", " x" * length, px=None if lasts else 100_000)
+    found = await plain.get("a")
+    assert found is not None
+    assert found.payload == " x" * length
+    assert found.expires == pytest.approx(time.time() + (plain.ttl if lasts else 100), abs=1)
+
+
 async def test_a_touch_leaves_a_key_without_expiry_as_it_is(plain: RedisStore, raw: Any, redis_prefix: str) -> None:
     await raw.set(redis_prefix + "a", "{}")
     assert await plain.touch("a", soon())
