@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable
 
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
@@ -59,8 +60,8 @@ class Response(Exchange):
         if status >= 500:
             self._saves = False
             await self.give_back()
-            error = sys.exc_info()[1]  # where an app inside answers 500 before it lets the exception through
-            if status == 500 and error is not None and self._stands_for(essence(error)):
+            error = _unhandled_inside() if status == 500 else None
+            if error is not None and self._stands_for(essence(error)):
                 await self._refuse(error)
                 return
         elif self._saves and self.session is not None:
@@ -172,3 +173,11 @@ class Response(Exchange):
         except (OSError, RuntimeError):
             if not accepted:  # else the client has gone first
                 raise
+
+
+def _unhandled_inside() -> BaseException | None:
+    """The exception for which an app inside (mounted, or wrapped whole) is answering 500 before it lets it through."""
+    error = sys.exc_info()[1]
+    trace = None if error is None else error.__traceback__
+    caught_in = None if trace is None else trace.tb_frame.f_globals.get("__name__")
+    return error if caught_in == ServerErrorMiddleware.__module__ else None

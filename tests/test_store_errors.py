@@ -907,6 +907,28 @@ async def test_an_app_inside_that_answers_500_for_its_own_failure_does_so(store:
     assert (await browser.visit()).status_code == 500
 
 
+@pytest.mark.parametrize("wrapped", [False, True], ids=["with middleware", "wrapped"])
+async def test_a_handler_for_store_errors_may_answer_500(wrapped: bool, store: SpyStore) -> None:
+    async def save(request: Request) -> Response:
+        request.session["a"] = 2
+        await request.state.session.save()
+        return Response()
+
+    def handle(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("handled", 500)
+
+    browser = await signed_in(store)
+    options: Any = {"routes": [Route("/", save)], "exception_handlers": {StoreError: handle}}
+    middleware = Middleware(SessionMiddleware, secret=SECRET, store=store)
+    if wrapped:
+        browser.app = SessionMiddleware(Starlette(**options), secret=SECRET, store=store)
+    else:
+        browser.app = Starlette(**options, middleware=[middleware])
+    store.fail("replace")
+    response = await browser.visit()
+    assert (response.status_code, response.text) == (500, "handled")
+
+
 async def test_raise_lets_an_app_inside_answer_500(store: SpyStore) -> None:
     async def save(request: Request) -> Response:
         request.session["a"] = 2
