@@ -255,7 +255,9 @@ class Exchange(Standing):
             hold.release()
 
     def set_cookie_header(self) -> str | None:
-        """The Set-Cookie header that is owed to the client."""
+        """The Set-Cookie header that is owed to the client; None where there is none, or it can't be sent."""
+        if self.owed == "nothing":
+            return None
         settings, attributes = self.settings, self.attributes()
         if not self.can_be_sent(attributes):
             settings.warn_insecure()

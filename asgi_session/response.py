@@ -61,7 +61,7 @@ class Response(Exchange):
             self._saves = False
             await self.give_back()
             error = _unhandled_inside() if status == 500 else None
-            if error is not None and self._stands_for(essence(error)):
+            if error is not None and self._stands_for(error):
                 await self._refuse(error)
                 return
         elif self._saves and self.session is not None:
@@ -76,7 +76,7 @@ class Response(Exchange):
                         raise
                     return
         if not closing:
-            set_cookie = None if self.owed == "nothing" else self.set_cookie_header()
+            set_cookie = self.set_cookie_header()
             vary = self.session is not None and self.session.accessed
             self.headers_gone = True  # there is no way back
             self._accepted = kind == "websocket.accept"
@@ -163,13 +163,13 @@ class Response(Exchange):
         report(error)
         send, self._send = self._send, send_to_nobody
         accepted = self._accepted
-        # What an earlier save(), or a middleware within, has committed.
-        cookies = [] if accepted else [each.set_cookie_header() for each in self.and_within() if each.owed != "nothing"]
+        # Of what an earlier save(), or a middleware within, has committed.
+        cookies = [] if accepted else [each.set_cookie_header() for each in self.and_within()]
         self.headers_gone = True
         for each in self.and_within():
             await each.give_back()
         try:
-            await answer_unavailable(self.scope, send, accepted=accepted, cookies=[c for c in cookies if c is not None])
+            await answer_unavailable(self.scope, send, accepted=accepted, cookies=cookies)
         except (OSError, RuntimeError):
             if not accepted:  # else the client has gone first
                 raise
@@ -180,4 +180,4 @@ def _unhandled_inside() -> BaseException | None:
     error = sys.exc_info()[1]
     trace = None if error is None else error.__traceback__
     caught_in = None if trace is None else trace.tb_frame.f_globals.get("__name__")
-    return error if caught_in == ServerErrorMiddleware.__module__ else None
+    return essence(error) if error is not None and caught_in == ServerErrorMiddleware.__module__ else None

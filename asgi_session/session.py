@@ -113,8 +113,8 @@ class Session(Journal):
         value = dict.get(self, key, 0)
         if not is_number(value) or not is_number(by):
             raise TypeError("only numbers can be incremented, and only by numbers")
-        noted = self._before.get(key, ABSENT)
-        adds = key in self._increments or key not in self._before or shows(noted, dict.get(self, key, ABSENT))
+        before, now = self._before, dict.get(self, key, ABSENT)
+        adds = key in self._increments or key not in before or shows(before[key], now)
         if key not in self._before:
             self._admit(key)
         dict.__setitem__(self, key, value + by)

@@ -27,12 +27,14 @@ class Answered(OSError):
     """Nobody hears what the app sends, for 503 went out instead: raised as servers do when the client is gone."""
 
 
-async def answer_unavailable(scope: Scope, send: Send, *, accepted: bool = False, cookies: Sequence[str] = ()) -> None:
+async def answer_unavailable(
+    scope: Scope, send: Send, *, accepted: bool = False, cookies: Sequence[str | None] = ()
+) -> None:
     """Send the whole answer.
 
     Args:
         accepted: the WebSocket was accepted already, so that only a close code can tell.
-        cookies: Set-Cookie headers to go with it.
+        cookies: Set-Cookie headers to go with it, where there are any.
     """
     if scope["type"] == "websocket":
         if accepted or "websocket.http.response" not in (scope.get("extensions") or {}):
@@ -41,7 +43,7 @@ async def answer_unavailable(scope: Scope, send: Send, *, accepted: bool = False
         kind = "websocket.http.response"
     else:
         kind = "http.response"
-    set_cookies = [(b"set-cookie", cookie.encode("ascii")) for cookie in cookies]
+    set_cookies = [(b"set-cookie", cookie.encode("ascii")) for cookie in cookies if cookie is not None]
     await send({"type": f"{kind}.start", "status": 503, "headers": [*_HEADERS, *set_cookies]})
     await send({"type": f"{kind}.body", "body": b"" if scope.get("method") == "HEAD" else _BODY})
 

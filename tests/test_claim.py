@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -795,12 +795,21 @@ async def test_what_a_background_task_claimed_in_vain_goes_back() -> None:
     assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
 
 
+async def connect(browser: Browser, store: SpyStore, endpoint: Callable[[WebSocket], Awaitable[None]]) -> None:
+    """Open a WebSocket with the browser's cookies, which the client closes at once."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await endpoint(WebSocket(scope, receive, send))
+
+    scope = websocket_scope(headers=cookie_header(browser.cookies))
+    await call(SessionMiddleware(app, secret=SECRET, store=store), scope)
+
+
 @pytest.mark.parametrize("end", ["raise", "return"])
 async def test_what_a_websocket_claimed_in_vain_goes_back(end: str) -> None:
     browser, store = await waiting()
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        websocket = WebSocket(scope, receive, send)
+    async def endpoint(websocket: WebSocket) -> None:
         await websocket.accept()
         store.fail_once("replace", made=True)
         with pytest.raises(StoreError):
@@ -809,37 +818,29 @@ async def test_what_a_websocket_claimed_in_vain_goes_back(end: str) -> None:
             await websocket.receive_text()
 
     with contextlib.suppress(WebSocketDisconnect):
-        await call(
-            SessionMiddleware(app, secret=SECRET, store=store), websocket_scope(headers=cookie_header(browser.cookies))
-        )
+        await connect(browser, store, endpoint)
     assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
 
 
 async def test_messages_claimed_for_a_websocket_that_is_not_accepted_go_back() -> None:
     browser, store = await waiting()
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        websocket = WebSocket(scope, receive, send)
+    async def endpoint(websocket: WebSocket) -> None:
         await websocket.state.flash.claim("info")
         await websocket.close()
 
-    await call(
-        SessionMiddleware(app, secret=SECRET, store=store), websocket_scope(headers=cookie_header(browser.cookies))
-    )
+    await connect(browser, store, endpoint)
     assert await queued(store) == {"info": ["x", "y"], "error": ["z"]}
 
 
 async def test_messages_that_a_websocket_claimed_do_not_go_back_when_it_ends() -> None:
     browser, store = await waiting()
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        websocket = WebSocket(scope, receive, send)
+    async def endpoint(websocket: WebSocket) -> None:
         await websocket.accept()
         await websocket.send_json(await websocket.state.flash.claim("info"))
 
-    await call(
-        SessionMiddleware(app, secret=SECRET, store=store), websocket_scope(headers=cookie_header(browser.cookies))
-    )
+    await connect(browser, store, endpoint)
     assert await queued(store) == {"error": ["z"]}
 
 

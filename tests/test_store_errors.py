@@ -877,17 +877,19 @@ async def test_an_error_handler_that_comes_too_late_does_not_change_the_error(fa
         await Browser(app=app).visit(put(a=1 if failing == "the store" else {1}))
 
 
+async def save(request: Request) -> Response:
+    """An endpoint that stores a change before it answers."""
+    session = await load_session(request)
+    session["a"] = 2
+    await session.save()
+    return Response()
+
+
 @pytest.mark.parametrize("wrapped", [False, True], ids=["mounted", "wrapped"])
 @pytest.mark.parametrize("autoload", [True, False])
 async def test_an_app_inside_that_answers_500_by_itself_does_not_hide_the_failure(
     wrapped: bool, autoload: bool, store: SpyStore
 ) -> None:
-    async def save(request: Request) -> Response:
-        await load_session(request)
-        request.session["a"] = 2
-        await request.state.session.save()
-        return Response()
-
     browser = await signed_in(store)
     inner = Starlette(routes=[Route("/", save)])
     options: Any = {"store": store, "autoload": autoload}
@@ -909,11 +911,6 @@ async def test_an_app_inside_that_answers_500_for_its_own_failure_does_so(store:
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["with middleware", "wrapped"])
 async def test_a_handler_for_store_errors_may_answer_500(wrapped: bool, store: SpyStore) -> None:
-    async def save(request: Request) -> Response:
-        request.session["a"] = 2
-        await request.state.session.save()
-        return Response()
-
     def handle(request: Request, error: Exception) -> Response:
         return PlainTextResponse("handled", 500)
 
@@ -930,11 +927,6 @@ async def test_a_handler_for_store_errors_may_answer_500(wrapped: bool, store: S
 
 
 async def test_raise_lets_an_app_inside_answer_500(store: SpyStore) -> None:
-    async def save(request: Request) -> Response:
-        request.session["a"] = 2
-        await request.state.session.save()
-        return Response()
-
     browser = await signed_in(store)
     inner = Starlette(routes=[Route("/", save)])
     browser.app = SessionMiddleware(inner, secret=SECRET, store=store, on_store_error="raise")

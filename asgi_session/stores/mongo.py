@@ -165,21 +165,13 @@ class MongoStore(Store):
             update = {"$set": {"expires": self._date(expires)}}
             return (await self._collection.update_one(which, update)).matched_count == 1
 
-        if expected is not None:
-            return await self._if_unchanged(sid, expected, extend)
-        await self._ready()
-        with _BACKEND_ERRORS:
-            return await extend(self._live(sid), None)
+        return await self._if_live(sid, expected, extend)
 
     async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
         async def delete(which: dict[str, Any], _: Any) -> bool:
             return (await self._collection.delete_one(which)).deleted_count == 1
 
-        if expected is not None:
-            return await self._if_unchanged(sid, expected, delete)
-        await self._ready()
-        with _BACKEND_ERRORS:
-            return await delete(self._live(sid), None)
+        return await self._if_live(sid, expected, delete)
 
     async def ids(self) -> AsyncIterator[str]:
         """The ``_id`` of every live session: with `transform_id`, what that made of the session's id."""
@@ -246,6 +238,16 @@ class MongoStore(Store):
             seconds = time.time() + self.ttl
         stored = found.get("session")
         return _StoredRecord(form.payload(stored), seconds, stored)
+
+    async def _if_live(
+        self, sid: str, expected: Record | None, write: Callable[[dict[str, Any], Any], Awaitable[bool]]
+    ) -> bool:
+        """Do `write` to the live document, with `expected` only if it still holds that; see `_if_unchanged`."""
+        if expected is not None:
+            return await self._if_unchanged(sid, expected, write)
+        await self._ready()
+        with _BACKEND_ERRORS:
+            return await write(self._live(sid), None)
 
     async def _if_unchanged(
         self, sid: str, expected: Record, write: Callable[[dict[str, Any], Any], Awaitable[bool]]

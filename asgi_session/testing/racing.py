@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from asgi_session.stores.base import Store
 from asgi_session.testing.rules import LONG, Rules, payload, record, rule
 
@@ -59,19 +61,24 @@ class Racing(Rules):
         await asyncio.gather(*writes)
         await self.absent(store, "a", "neither replace() nor touch() brings back what destroy() deletes beside them")
 
-    async def test_of_a_replace_and_a_destroy_of_one_expected_record_exactly_one_wins(self, store: Store) -> None:
-        for sid in ("a", "b"):
-            first = await self.given(store, sid, record(n=1))
-            calls = [store.replace(sid, record(n=2), expected=first), store.destroy(sid, expected=first)]
-            replaced, destroyed = (
-                await asyncio.gather(*calls) if sid == "a" else reversed(await asyncio.gather(*reversed(calls)))
-            )
-            rule(
-                replaced is not destroyed, "of a replace and a destroy that expect one record exactly one returns True"
-            )
-            rule(
-                (await store.get(sid) is None) is destroyed, "the record is gone if and only if destroy() returned True"
-            )
+    @pytest.mark.parametrize("order", [("replace", "destroy"), ("destroy", "replace")], ids=" then ".join)
+    async def test_of_a_replace_and_a_destroy_of_one_expected_record_exactly_one_wins(
+        self, store: Store, order: tuple[str, str]
+    ) -> None:
+        first = await self.given(store, "a", record(n=1))
+        calls = {
+            "replace": store.replace("a", record(n=2), expected=first),
+            "destroy": store.destroy("a", expected=first),
+        }
+        done = dict(zip(order, await asyncio.gather(*(calls[name] for name in order)), strict=True))
+        rule(
+            done["replace"] is not done["destroy"],
+            "of a replace and a destroy that expect one record exactly one returns True",
+        )
+        rule(
+            (await store.get("a") is None) is done["destroy"],
+            "the record is gone if and only if destroy() returned True",
+        )
 
     async def test_a_destroy_that_overtakes_touches_is_not_undone_by_them(self, store: Store) -> None:
         await self.given(store, "a", record(n=1))
