@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from asgi_session.request_cookie import cookie_values
 from asgi_session.signing import CookieSigner, Presented
+
+Verdict = TypeVar("Verdict")
 
 _REMEMBERED = 1024
 _LONGEST = 2048  # bytes of a header that is worth remembering
@@ -14,14 +17,16 @@ _LONGEST = 2048  # bytes of a header that is worth remembering
 class IncomingCookies:
     """Finds and verifies the cookies of one name.
 
-    A client sends the same header with every request, so headers that verified lately are known without another look.
-    What did not verify is never remembered, so that nobody without a valid cookie can push anything out.
+    A client sends the same header with every request, a stale cookie like a good one. So headers that were looked at
+    lately are known without another look. Those that did not verify are remembered apart, so that nobody without a
+    valid cookie can push out what is known of others.
     """
 
     def __init__(self, name: str, signer: CookieSigner) -> None:
         self._name = name.encode("ascii")
         self._signer = signer
         self._verified: dict[bytes, Presented] = {}
+        self._refused: dict[bytes, None] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -36,12 +41,21 @@ class IncomingCookies:
         return None
 
     def _verify(self, header: bytes) -> Presented | None:
-        for value in cookie_values(header, self._name):
+        if header in self._refused:
+            return None
+        values = cookie_values(header, self._name)
+        for value in values:
             presented = self._signer.unsign(value)
             if presented is not None:
-                if len(header) <= _LONGEST:
-                    if len(self._verified) == _REMEMBERED:
-                        self._verified.clear()
-                    self._verified[header] = presented
+                _remember(header, presented, self._verified)
                 return presented
+        if values:
+            _remember(header, None, self._refused)
         return None
+
+
+def _remember(header: bytes, verdict: Verdict, memory: dict[bytes, Verdict]) -> None:
+    if len(header) <= _LONGEST:
+        if len(memory) == _REMEMBERED:
+            memory.clear()
+        memory[header] = verdict

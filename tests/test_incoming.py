@@ -125,23 +125,60 @@ def test_a_header_with_any_other_byte_is_another_header() -> None:
     assert visitors.signer.verified == 3
 
 
-def test_a_header_that_does_not_verify_is_never_remembered() -> None:
-    visitors = Visitors()
-    for _ in range(3):
-        assert visitors.sid(b"connect.sid=s%3Aforged." + b"A" * 43) is None
-    assert visitors.signer.verified == 3
+def forged(number: int = 0) -> bytes:
+    return b"connect.sid=s%3Aforged." + b"%043d" % number
 
 
-def test_the_memory_is_bounded_in_number_and_in_length() -> None:
+def test_a_header_that_did_not_verify_is_not_looked_at_again() -> None:
     visitors = Visitors()
-    first = visitors.cookie("0")
+    assert [visitors.sid(forged()) for _ in range(3)] == [None, None, None]
+    assert visitors.signer.verified == 1
+
+
+def test_a_refused_header_hides_no_other_one() -> None:
+    visitors = Visitors()
+    assert visitors.sid(forged()) is None
+    assert visitors.sid(forged(), visitors.cookie("a")) == "a"
+    assert visitors.sid(forged() + b"; " + visitors.cookie("a")) == "a"
+    assert visitors.sid(forged()) is None
+
+
+def test_a_header_without_our_cookie_takes_no_place_in_the_memory() -> None:
+    visitors = Visitors()
+    visitors.sid(forged())
+    for number in range(1025):
+        assert visitors.sid(b"theme=%d" % number) is None
+    visitors.sid(forged())
+    assert visitors.signer.verified == 1
+
+
+def test_forged_headers_push_out_nothing_that_verified() -> None:
+    visitors = Visitors()
+    first = visitors.cookie("a")
+    assert visitors.sid(first) == "a"
+    for number in range(1025):
+        assert visitors.sid(forged(number)) is None
+    assert visitors.signer.verified == 1026
+    assert visitors.sid(first) == "a"
+    assert visitors.signer.verified == 1026
+
+
+def test_the_memory_is_bounded_in_number() -> None:
+    visitors = Visitors()
     for number in range(1025):  # one more than are kept
         assert visitors.sid(visitors.cookie(str(number))) == str(number)
-    assert visitors.sid(first) == "0"
-    assert visitors.signer.verified == 1026
-    long = first + b"; padding=" + b"x" * 2048
-    assert [visitors.sid(long) for _ in range(2)] == ["0", "0"]
-    assert visitors.signer.verified == 1028
+        assert visitors.sid(forged(number)) is None
+    assert visitors.sid(visitors.cookie("0")) == "0"
+    assert visitors.sid(forged(0)) is None
+    assert visitors.signer.verified == 2 * 1026
+
+
+def test_the_memory_is_bounded_in_length() -> None:
+    visitors = Visitors()
+    padding = b"; padding=" + b"x" * 2048
+    assert [visitors.sid(visitors.cookie("0") + padding) for _ in range(2)] == ["0", "0"]
+    assert [visitors.sid(forged() + padding) for _ in range(2)] == [None, None]
+    assert visitors.signer.verified == 4
 
 
 def test_the_memory_shows_no_id() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +15,19 @@ from tests.benchmarks.request import cookies_set, discard, forge, make_scope, re
 
 Use = Callable[[Scope], Awaitable[None]]
 
-CELLS = ["no cookie", "untouched", "read", "read nested", "write", "new", "forged", "flash pair"]
+CELLS = [
+    "no cookie",
+    "untouched",
+    "read",
+    "read nested",
+    "write",
+    "new",
+    "forged",
+    "forged anew",
+    "flash pair",
+]
+
+_FORGERIES = 3000  # more than anybody remembers
 
 
 async def small_app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,21 +62,21 @@ class Browser:
 
 @dataclass
 class Cell:
-    """One situation of one contender, ready to be timed: the requests that make up one turn of it."""
+    """One situation of one contender, ready to be timed: its requests, of which one or two make up a turn."""
 
     app: ASGIApp
-    scopes: list[dict[str, Any]]
+    scopes: Iterator[dict[str, Any]]  # without end
+    requests_per_turn: int
     contender: Contender
     grows: bool
 
     async def run(self, turns: int) -> None:
-        """Send the requests `turns` times, in one task, so that only who really suspends pays for the event loop."""
-        app, scopes = self.app, self.scopes
-        for _ in range(turns):
-            for template in scopes:
-                scope = template.copy()
-                scope["state"] = {}
-                await app(scope, receive, discard)
+        """Send the requests of so many turns in one task, so that only who really suspends pays for the event loop."""
+        app = self.app
+        for template in islice(self.scopes, turns * self.requests_per_turn):
+            scope = template.copy()
+            scope["state"] = {}
+            await app(scope, receive, discard)
 
 
 async def prepare(kind: type[Contender], name: str, data: dict[str, Any]) -> Cell:
@@ -79,7 +92,7 @@ async def prepare(kind: type[Contender], name: str, data: dict[str, Any]) -> Cel
     assert await browser.visit(contender.snapshot) == data or kind is Bare
     cookie = browser.cookie
     assert (cookie is None) is (kind is Bare)
-    forged = forge(cookie) if cookie else None
+    forgeries = [forge(cookie, number) if cookie else None for number in range(_FORGERIES)]
     before, uses, after = {
         "no cookie": (None, [contender.nothing], None),
         "untouched": (cookie, [contender.nothing], None),
@@ -87,14 +100,15 @@ async def prepare(kind: type[Contender], name: str, data: dict[str, Any]) -> Cel
         "read nested": (cookie, [contender.read_nested], None),
         "write": (cookie, [contender.write], None),
         "new": (None, [contender.fill], None),
-        "forged": (forged, [contender.nothing], None),
+        "forged": (forgeries[0], [contender.nothing], None),
+        "forged anew": (forgeries[0], [contender.nothing], None),
         "flash pair": (cookie, [contender.flash_set, contender.flash_read], None),
     }[name]
     if kind is not Bare:
         after = await _prove(contender, app, name, data, before)
-    cookies = [before, after or before]
-    scopes = [make_scope(cookie) | {"use": use} for use, cookie in zip(uses, cookies, strict=False)]
-    return Cell(app, scopes, contender, grows=name == "new")
+    cookies = forgeries if name == "forged anew" else [before, after or before][: len(uses)]
+    scopes = cycle([make_scope(cookie) | {"use": use} for use, cookie in zip(cycle(uses), cookies)])
+    return Cell(app, scopes, len(uses), contender, grows=name == "new")
 
 
 async def _prove(contender: Contender, app: ASGIApp, name: str, data: dict[str, Any], cookie: str | None) -> str | None:
@@ -116,7 +130,7 @@ async def _prove(contender: Contender, app: ASGIApp, name: str, data: dict[str, 
         assert await browser.visit(contender.flash_read) == ["Saved your changes"]
         assert await browser.visit(contender.flash_read) == []
         assert (await browser.visit(contender.snapshot)).get("count") == data["count"]
-    elif name == "forged":
+    elif name in ("forged", "forged anew"):
         assert await browser.visit(contender.snapshot) == {}
     elif name in ("read", "read nested", "untouched"):
         assert (await browser.visit(contender.snapshot)) == data

@@ -65,12 +65,12 @@ def cookies_set(messages: Iterable[Message]) -> list[str]:
     return [value.split(b";")[0].decode() for name, value in pairs if name.lower() == b"set-cookie"]
 
 
-def forge(cookie: str) -> str:
-    """The same cookie with one character changed near its end, where signatures stand, and no escape broken."""
+def forge(cookie: str, number: int = 0) -> str:
+    """The same cookie with four characters changed near its end, where signatures stand, and no escape broken."""
     place = len(cookie) - 10
-    while "%" in cookie[place - 2 : place + 1]:
+    while "%" in cookie[place - 2 : place + 4]:
         place -= 1
-    return cookie[:place] + ("A" if cookie[place] != "A" else "B") + cookie[place + 1 :]
+    return f"{cookie[:place]}{number:04d}{cookie[place + 4 :]}"
 
 
 def plain(value: Any) -> Any:

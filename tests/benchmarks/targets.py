@@ -55,7 +55,7 @@ def check_in_process(added: in_process.Times) -> list[Check]:
             checks.append(Check(f"{size}, {cell}: {who} against starsessions", found, level))
         if who == Ours.name and cell == "no cookie":
             checks.append(Check(f"{size}, {cell}: {who} against floor + 2 us", found, floor + _NO_COOKIE_EXTRA))
-        elif who == Ours.name and (cell in _WITH_DATA or (cell == "forged" and size == "100 B")):
+        elif who == Ours.name and (cell in _WITH_DATA or ("forged" in cell and size == "100 B")):
             factor = _FLOOR_FACTORS[size]
             checks.append(Check(f"{size}, {cell}: {who} against {factor} floor", found, floor * factor))
     return checks
