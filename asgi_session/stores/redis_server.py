@@ -24,6 +24,7 @@ from asgi_session.stores.redis_scripts import Script
 MOST_CALLS = 100
 """At once; more connections than this make one event loop no faster."""
 
+_AT_ONCE = 16384  # bytes that a connection takes without waiting: a quarter of what event loops' transports hold
 _RECHECK = 0.01  # seconds until a connection is asked for again where others use up the client's pool
 
 _Command = tuple[bytes, ...]
@@ -119,8 +120,25 @@ async def _evaluate(send: _Send, script: Script, key: bytes | None, args: _Comma
 async def _exchange(connection: Any, command: _Command) -> Any:
     # Packed here: redis-py's and valkey-py's own code for that takes a tenth of the whole call.
     parts = [b"$%d\r\n%b\r\n" % (len(part), part) for part in command]
-    await connection.send_packed_command(b"*%d\r\n%b" % (len(parts), b"".join(parts)))
+    await _send(connection, b"*%d\r\n%b" % (len(parts), b"".join(parts)))
     return await connection.read_response(disable_decoding=True)
+
+
+async def _send(connection: Any, packed: bytes) -> None:
+    """Send a packed command; at once where it is short and nothing else is to be done for it.
+
+    With a limit for sending, which redis-py sets by default, each command is sent in a task of its own, a fifth of the
+    whole call when many are under way. What does not wait for the network needs no limit: it is set aside while nothing
+    else can run.
+    """
+    if len(packed) > _AT_ONCE or not connection.is_connected or connection.health_check_interval:
+        await connection.send_packed_command(packed)
+        return
+    limit, connection.socket_timeout = connection.socket_timeout, None
+    try:
+        await connection.send_packed_command(packed, check_health=False)
+    finally:
+        connection.socket_timeout = limit
 
 
 def reach(client: Any) -> OneServer | Cluster:

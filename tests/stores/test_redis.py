@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import redis
@@ -632,6 +633,41 @@ async def test_a_call_cancelled_while_the_server_hangs_leaves_the_pool_clean(dri
                         await call()
                 server.signal(signal.SIGCONT)
                 assert await store.get("b") == b
+
+
+# The client's own limit
+
+
+@pytest.mark.parametrize("size", [100, 50_000_000])  # the latter waits for the network when it is sent
+async def test_a_call_ends_when_the_clients_limit_is_over(driver: Any, size: int) -> None:
+    with redis_process(valkey_binary()) as server:
+        async with driver(port=server.port, socket_timeout=0.2, retry=Retry(NoBackoff(), 0)) as client:
+            store = RedisStore(client)
+            assert await store.get("a") is None
+            server.signal(signal.SIGSTOP)
+            with pytest.raises(StoreError) as caught:
+                async with asyncio.timeout(5):
+                    await store.create("a", Record("x" * size, soon()))
+            server.signal(signal.SIGCONT)
+            assert type(caught.value.__cause__).__name__ == "TimeoutError"
+            assert await store.get("b") is None
+
+
+@pytest.mark.filterwarnings("ignore:Call to 'get_connection'")  # redis-py wants no argument, valkey-py wants one
+@pytest.mark.parametrize("options", [{"socket_timeout": 7.5}, {"socket_timeout": None}, {"health_check_interval": 60}])
+async def test_a_connection_goes_back_as_it_came(
+    driver: Any, options: dict[str, Any], valkey_server: Server, redis_prefix: str
+) -> None:
+    async with driver(port=valkey_server.port, max_connections=1, **options) as client:
+        store = RedisStore(client, prefix=redis_prefix)
+        connection = await client.connection_pool.get_connection("PING")
+        before = connection.socket_timeout
+        await client.connection_pool.release(connection)
+        assert await store.create("a", Record("payload", soon()))
+        assert await store.get("a") == Record("payload", ANY)
+        assert await client.connection_pool.get_connection("PING") is connection
+        assert connection.socket_timeout == before
+        await client.connection_pool.release(connection)
 
 
 # Failures
