@@ -19,7 +19,7 @@ try:
     from bson.raw_bson import RawBSONDocument
     from pymongo import AsyncMongoClient, WriteConcern
     from pymongo.asynchronous.collection import AsyncCollection
-    from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+    from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
     from pymongo.synchronous.collection import Collection
 except ImportError as error:  # PyPI has an unrelated package `bson`, which is not to be named here
     raise ImportError("MongoStore needs PyMongo: pip install 'asgi-session[mongo]'") from error
@@ -126,7 +126,7 @@ class MongoStore(Store):
         with _BACKEND_ERRORS:
             try:
                 if self._stringify:
-                    text = await self._plain.find_one(by_id)
+                    text = await self._find_text(by_id)
                     if text is None or not isinstance(text.get("session"), dict | DBRef):  # a DBRef: with the key $ref
                         return None if text is None else self._record(text)
                 found = await self._collection.find_one(by_id)
@@ -208,6 +208,26 @@ class MongoStore(Store):
         await self._index.aclose()
         if self._client is not None:
             await self._client.close()
+
+    async def _find_text(self, by_id: dict[str, str]) -> dict[str, Any] | None:
+        """The document, by the command that `find_one` sends: its cursor would take a tenth of the time.
+
+        If that fails, it is up to the driver's own `find_one`, which knows what to try again and when.
+        """
+        plain = self._plain
+        find: dict[str, Any] = {"find": plain.name, "filter": by_id, "limit": 1, "singleBatch": True}
+        if plain.read_concern.document:
+            find["readConcern"] = plain.read_concern.document
+        try:
+            reply = await plain.database.command(
+                find, codec_options=plain.codec_options, read_preference=plain.read_preference
+            )
+        except ServerSelectionTimeoutError:  # it has waited already
+            raise
+        except PyMongoError:
+            return await plain.find_one(by_id)
+        batch: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
+        return batch[0] if batch else None
 
     async def _ready(self) -> None:
         if not self._index.settled:

@@ -21,8 +21,9 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from bson.son import SON
-from pymongo import AsyncMongoClient, MongoClient, WriteConcern
+from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 from starlette.requests import Request
 
 from asgi_session.exceptions import StoreError
@@ -256,6 +257,23 @@ async def test_the_collections_write_concern_is_used(
     await store.touch("a", None)
     await store.destroy("a")
     assert [event.command["writeConcern"] for event in mongo_commands.events[-3:]] == [concern.document] * 3
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("stringify", [True, False])
+async def test_the_collections_read_concern_and_preference_are_used(
+    driver: str, mongo_replica_set: MongoServer, stringify: bool
+) -> None:
+    commands = Commands()
+    async with mongo_client(driver, mongo_replica_set.url, event_listeners=[commands]) as client:
+        collection = client["app"][f"sessions_{uuid.uuid4().hex}"].with_options(
+            read_concern=ReadConcern("majority"), read_preference=ReadPreference.SECONDARY_PREFERRED
+        )
+        await MongoStore(collection, stringify=stringify).get("a")
+        sent = commands.events[-1].command
+        assert commands.names[-1] == "find"
+        assert sent["readConcern"]["level"] == "majority"
+        assert sent["$readPreference"]["mode"] == "secondaryPreferred"
 
 
 async def test_the_collections_codec_options_do_not_matter(mongo_collection: Any) -> None:
@@ -621,6 +639,19 @@ async def test_acknowledged_sessions_outlive_a_crash_of_a_replica_set(driver: st
         server.start()
         async with MongoStore.from_url(server.database_url("app")) as store:
             assert await store.length() == 100
+
+
+@pytest.mark.parametrize("stringify", [True, False])
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("fault", [{"closeConnection": True}, {"errorCode": 91}, {"errorCode": 134}], ids=str)
+async def test_a_read_that_met_a_passing_fault_is_tried_again(
+    mongo_replica_set: MongoServer, driver: str, fault: dict[str, Any], stringify: bool
+) -> None:
+    async with mongo_client(driver, mongo_replica_set.url, heartbeatFrequencyMS=500) as client:
+        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify)
+        await store.create("a", record('"n":1'))
+        with mongo_replica_set.failing(["find"], mode={"times": 1}, **fault):
+            assert json.loads((await read(store)).payload)["n"] == 1
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
