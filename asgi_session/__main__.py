@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
+from asgi_session.deadlines import Deadlines
 from asgi_session.doctor import (
     PATIENCE,
     Finding,
@@ -166,7 +167,7 @@ async def _look_at_cookie(store: Store, line: bytes) -> bool:
         )
         return False
     _write("The cookie is signed with SESSION_SECRET.")
-    live = await PatientStore(store, PATIENCE).get(presented.sid) is not None
+    live = await PatientStore(store, Deadlines(PATIENCE)).get(presented.sid) is not None
     _write(
         "Its session is live in this store."
         if live

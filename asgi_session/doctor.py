@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from asgi_session import payload
 from asgi_session.cookie import Cookie
+from asgi_session.deadlines import Deadlines
 from asgi_session.exceptions import StoreError
 from asgi_session.flash_queue import FLASH
 from asgi_session.json_text import loads
@@ -71,7 +72,7 @@ async def look_through(store: Store, sample: int, *examiners: Callable[[str], It
         StoreError: the store can't be read at all. A single record that can't be read is a finding.
     """
     report = Report()
-    patient = PatientStore(store, PATIENCE)
+    patient = PatientStore(store, Deadlines(PATIENCE))
     async for sid in _ids(store):
         if report.read + report.missed >= sample:
             break

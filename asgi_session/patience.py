@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from asgi_session.deadlines import Deadlines, Watch
 from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record
 
@@ -78,15 +79,15 @@ class PatientStore:
 
     Args:
         store: the store.
-        timeout: seconds that a call may take; None: no deadline.
+        deadlines: how long a call may take.
         hold: the work that the calls are part of; without it a cancellation ends a call at once.
     """
 
-    __slots__ = ("_hold", "_store", "_timeout")
+    __slots__ = ("_deadlines", "_hold", "_store")
 
-    def __init__(self, store: Calls, timeout: float | None, hold: Hold | None = None) -> None:
+    def __init__(self, store: Calls, deadlines: Deadlines, hold: Hold | None = None) -> None:
         self._store = store
-        self._timeout = timeout
+        self._deadlines = deadlines
         self._hold = hold
 
     def get(self, sid: str) -> Awaitable[Record | None]:
@@ -107,7 +108,7 @@ class PatientStore:
     def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> Awaitable[T]:
         if _never_suspends(method):
             return method(*args, **kwargs)
-        return _Call(method, args, kwargs, self._timeout).outcome(self._hold)
+        return _Call(method, args, kwargs, self._deadlines.watch()).outcome(self._hold)
 
 
 def answers_at_once(store: Calls) -> bool:
@@ -127,23 +128,23 @@ class _Call(Generic[T]):
     tasks and futures complain about an error that nobody asked for.
     """
 
-    __slots__ = ("_ended", "_failure", "_method", "_result", "_task", "_timer", "_wake")
+    __slots__ = ("_ended", "_failure", "_method", "_result", "_task", "_wake", "_watch")
 
     def __init__(
         self,
         method: Callable[..., Awaitable[T]],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        timeout: float | None,
+        watch: Watch,
     ) -> None:
-        loop = asyncio.get_running_loop()
         self._method = method
         self._result: T | None = None
         self._failure: Exception | None = None
         self._ended = False
-        self._wake: asyncio.Future[None] = loop.create_future()
-        self._timer = None if timeout is None else loop.call_later(timeout, self._give_up)
-        self._task = loop.create_task(self._run(args, kwargs))
+        self._wake: asyncio.Future[None] = watch.loop.create_future()
+        self._watch = watch
+        watch.begin(self)
+        self._task = watch.loop.create_task(self._run(args, kwargs))
 
     async def outcome(self, hold: Hold | None) -> T:
         """Wait for what the method returns or raises."""
@@ -169,12 +170,12 @@ class _Call(Generic[T]):
         except Exception as error:
             self._end(error)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._watch.end(self)
             if not self._ended:  # somebody cancelled it
                 self._end(_no_answer())
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Wait no longer."""
         self._end(_no_answer())
         store = getattr(self._method, "__self__", None)
         if not getattr(store, "ends_by_itself", False):

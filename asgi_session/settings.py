@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from asgi_session.cookie import Cookie, check_name, check_prefix, must_be_secure
+from asgi_session.deadlines import Deadlines
 from asgi_session.decision import ROLLING, SAVE_UNINITIALIZED
 from asgi_session.incoming import IncomingCookies
 from asgi_session.patience import METHODS, Calls, Hold, PatientStore, answers_at_once
@@ -100,6 +101,7 @@ class Settings:
         self.autoload: Final = autoload
         self.on_store_error: Final[OnStoreError] = on_store_error
         self.store_timeout: Final = store_timeout
+        self._deadlines = Deadlines(store_timeout)
         self.calls: Final = self.calls_within(None)
         self.decides_always: Final = save_uninitialized or resave or rolling
         self.facts: Final = (ROLLING if rolling else 0) | (SAVE_UNINITIALIZED if save_uninitialized else 0)
@@ -124,7 +126,7 @@ class Settings:
         Args:
             hold: the work that the calls are part of, during which a cancellation waits.
         """
-        return self.store if self.answers_at_once else PatientStore(self.store, self.store_timeout, hold)
+        return self.store if self.answers_at_once else PatientStore(self.store, self._deadlines, hold)
 
     def new_id(self, scope: Scope) -> str:
         """Draw a session id.
