@@ -40,7 +40,8 @@ class Exchange(Standing):
     _around: _Seen
     """What is to be found in the scope outside of this one, where it stands within another."""
     _state: dict[str, Any]
-    _claims: Claims | None = None
+    claims: Claims | None = None
+    """Messages that were claimed, whose fate is open."""
     _saving: asyncio.Lock | None = None
 
     def stand_within(self, outer: Exchange) -> None:
@@ -154,12 +155,12 @@ class Exchange(Standing):
             self.certain()
 
     async def claim(self, category: str | None) -> Queue:
-        if self._claims is None:
-            self._claims = Claims(self)
+        if self.claims is None:
+            self.claims = Claims(self)
         hold = Hold()
         try:
             async with self._lock():
-                return await self._claims.claim(category, hold)
+                return await self.claims.claim(category, hold)
         finally:
             hold.release()
 
@@ -202,13 +203,13 @@ class Exchange(Standing):
         if session is None:
             return False
         if session.accessed and (
-            (values and session._before) or session._asked or session._cookie is not None or self._claims is not None
+            (values and session._before) or session._asked or session._cookie is not None or self.claims is not None
         ):
             return True
         return (
             self._state.get("session") is not session
             or self.settings.decides_always
-            or (bool(self.known & STORED) and (bool(self.known & OUTDATED) or self.is_due(self.age)))
+            or (self.known & STORED != 0 and (self.known & OUTDATED != 0 or self.is_due(self.age)))
             or self.owed != "nothing"
         )
 
@@ -219,7 +220,7 @@ class Exchange(Standing):
             return False
         if (
             session.accessed
-            and (session._before or session._asked or session._cookie is not None or self._claims is not None)
+            and (session._before or session._asked or session._cookie is not None or self.claims is not None)
             and (session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session)))
         ):
             return True
@@ -232,10 +233,6 @@ class Exchange(Standing):
         self.scope[IN_CHARGE] = outer
         self._see(self._around)
 
-    def has_claims(self) -> bool:
-        """Whether messages were claimed whose fate is open."""
-        return self._claims is not None
-
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
         await self._end_claims(answered=False)
@@ -245,9 +242,9 @@ class Exchange(Standing):
         await self._end_claims(answered=True)
 
     async def _end_claims(self, *, answered: bool) -> None:
-        if self._claims is None:
+        if self.claims is None:
             return
-        claims, self._claims = self._claims, None
+        claims, self.claims = self.claims, None
         hold = Hold()
         try:
             await (claims.settle(hold) if answered else claims.give_back(hold))

@@ -37,7 +37,7 @@ class Response(Exchange):
         if self.headers_gone:
             if not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close":
                 self.complete = True
-                if self._accepted or self._claims is not None or self.has_changes():
+                if self._accepted or self.claims is not None or self.has_changes():
                     return self._end(message)
         elif kind in _STARTS:
             status = message.get("status", 200)
@@ -45,7 +45,8 @@ class Response(Exchange):
                 return self._start(message)
             if status >= 200:  # nothing is owed, so this is what is left of `_start`
                 self.headers_gone = True
-                self._accepted = kind == "websocket.accept"
+                if kind == "websocket.accept":
+                    self._accepted = True
                 if self.session is not None and self.session.accessed:
                     message = with_session_headers(message, None, vary=True)
         send = self._send
