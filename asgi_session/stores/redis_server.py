@@ -46,6 +46,7 @@ class OneServer:
     async def read(self, script: Script, key: bytes | None, args: _Command) -> Any:
         connection = await self._connection()
         try:
+            await _hang_up_if_closed(connection)
             return await connection.retry.call_with_retry(
                 lambda: _evaluate(partial(_exchange, connection), script, key, args), lambda _: connection.disconnect()
             )
@@ -55,6 +56,7 @@ class OneServer:
     async def write(self, script: Script, key: bytes | None, args: _Command) -> Any:
         connection = await self._connection()
         try:
+            await _hang_up_if_closed(connection)
             return await _evaluate(partial(_exchange, connection), script, key, args)
         finally:
             await self._give_back(connection)
@@ -115,6 +117,21 @@ async def _evaluate(send: _Send, script: Script, key: bytes | None, args: _Comma
         if not is_a(error, "NoScriptError"):
             raise
     return await send((*script.by_source, *keys, ms(time.time()), *args))
+
+
+async def _hang_up_if_closed(connection: Any) -> None:
+    """Give up a connection that the server has closed while it was idle, so that sending connects anew.
+
+    From version 8 on, redis-py's pool may hand such a one out, and its client repeats what got lost on it.
+    """
+    if not hasattr(connection, "can_read"):  # the pool has looked
+        return
+    try:
+        closed = await connection.can_read()  # nothing is to be read before anything was asked
+    except Exception:
+        closed = True
+    if closed:
+        await connection.disconnect(nowait=True)
 
 
 async def _exchange(connection: Any, command: _Command) -> Any:

@@ -670,6 +670,23 @@ async def test_a_connection_goes_back_as_it_came(
         await client.connection_pool.release(connection)
 
 
+# Connections that the server closed
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_a_connection_that_was_closed_while_idle_is_no_failure(call: Call, driver: Any, protocol: int) -> None:
+    """As a server's idle timeout does, or a balancer's. The client sends nothing twice."""
+    with redis_process(valkey_binary()) as server:
+        async with driver(port=server.port, protocol=protocol, retry=Retry(NoBackoff(), 0)) as client:
+            store = RedisStore(client)
+            assert await store.create("old", Record("payload", soon()))
+            async with driver(port=server.port) as other:
+                await other.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(0.05)  # until the client's end has noticed
+            assert await call(store)
+
+
 # Failures
 
 
