@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Iterator, MutableMapping
 from typing import Any
 
+from starlette.types import Scope
+
 from asgi_session.claims import Claims
 from asgi_session.commit import Commit
 from asgi_session.cookie import delete_cookie, set_cookie
@@ -87,6 +89,17 @@ class Exchange(Standing):
             if self.session is None:
                 await (self.begin() or nothing())
             return self.loaded
+
+    async def load_for(self, scope: Scope) -> Session:
+        """The same, and let it be seen in this scope, which may be the copy that a middleware in between made."""
+        session = await self.load()
+        if scope is not self.scope and scope.get(IN_CHARGE) is self and scope.get("session") is not session:
+            scope["session"] = session
+            state = scope.setdefault("state", {})
+            if state.get("session") is not session:
+                state["session"] = session
+                state["flash"] = Flash(session)
+        return session
 
     async def _load(self, sid: str) -> None:
         settings = self.settings

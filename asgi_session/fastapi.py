@@ -56,7 +56,7 @@ class RequiredSession(SecurityBase):
 
     async def __call__(self, connection: HTTPConnection) -> Session:
         exchange = exchange_of(connection, self.name)
-        session = await exchange.load()
+        session = await exchange.load_for(connection.scope)
         session.mark_accessed()
         if exchange.came is None or not all(key in exchange.came and key in session for key in self.keys):
             raise HTTPException(401, "Not authenticated", headers={"WWW-Authenticate": "APIKey"})

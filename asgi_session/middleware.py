@@ -102,6 +102,8 @@ class SessionMiddleware:
                 loading = response.begin()
                 if loading is not None:
                     await loading
+            else:
+                scope.setdefault("state", {})  # so that a copy of the scope shares it
             await app(scope, receive, response.send)
         except BaseException as error:
             if not await response.absorb(essence(error)):
@@ -126,7 +128,7 @@ async def load_session(connection: HTTPConnection) -> Session:
         SessionNotLoaded: no `SessionMiddleware` is in charge of this connection, or its path is outside the cookie's.
         StoreError: the store failed.
     """
-    return await exchange_of(connection).load()
+    return await exchange_of(connection).load_for(connection.scope)
 
 
 def exchange_of(connection: HTTPConnection, name: str | None = None) -> Exchange:

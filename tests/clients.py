@@ -28,7 +28,7 @@ Handler = Callable[[Request], Any]
 _handler: ContextVar[Handler] = ContextVar("_handler")
 
 
-async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
+async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive, send)
     answer = _handler.get()(request)
     if inspect.isawaitable(answer):
@@ -46,7 +46,7 @@ class Browser:
         options: of the middleware; `secret` has a default.
     """
 
-    serve = staticmethod(_serve)
+    serve = staticmethod(serve)
 
     def __init__(self, *, https: bool = False, app: ASGIApp | None = None, **options: Any) -> None:
         self.app = session_app(**options) if app is None else app
@@ -88,7 +88,7 @@ class Browser:
         return (await self.visit(lambda request: dict(request.session), path, **options)).json()
 
 
-def session_app(app: ASGIApp = _serve, **options: Any) -> ASGIApp:
+def session_app(app: ASGIApp = serve, **options: Any) -> ASGIApp:
     """A Starlette app, its error handling included, with the middleware around `app`."""
     starlette = Starlette(middleware=[Middleware(SessionMiddleware, **{"secret": SECRET, **options})])
     starlette.mount("/", app)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_session import Cookie, Flash, Session, SessionNotLoaded, load_session
-from tests.clients import Browser, call, http_scope, put, session_app, set_cookie
+from tests.clients import Browser, call, http_scope, put, serve, session_app, set_cookie
 from tests.spy_store import SpyStore
 
 
@@ -53,6 +54,49 @@ async def test_load_session_reads_the_store_and_puts_the_session_everywhere(stor
     browser = await lazy(store)
     assert (await browser.visit(endpoint)).json() == [True, True, True, True, {"a": 1}]
     assert store.calls == ["get"]
+
+
+class Copying:
+    """A middleware that works on a copy of the scope, as the ASGI specification has it."""
+
+    def __init__(self, app: ASGIApp, *, state: bool) -> None:
+        self._app = app
+        self._state = state  # copied, too
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        copy = dict(scope)
+        if self._state:
+            copy["state"] = dict(scope["state"])
+        await self._app(copy, receive, send)
+
+
+@pytest.mark.parametrize("state", [False, True], ids=["scope", "scope and state"])
+async def test_a_copy_of_the_scope_shows_the_session_too(store: SpyStore, state: bool) -> None:
+    async def endpoint(request: Request) -> list[Any]:
+        session = await load_session(request)
+        here = [session is request.session, session is request.state.session, isinstance(request.state.flash, Flash)]
+        session["b"] = 2
+        return here
+
+    browser = await lazy(store)
+    browser.app = session_app(Copying(serve, state=state), store=store, autoload=False)
+    assert (await browser.visit(endpoint)).json() == [True, True, True]
+    browser.app = session_app(store=store)
+    assert await browser.read() == {"a": 1, "b": 2}
+
+
+async def test_a_session_unset_in_a_copy_of_the_scope_stays_unset(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> bool:
+        await load_session(request)
+        request.state.session = None
+        await load_session(request)
+        return request.state.session is None
+
+    browser = await lazy(store)
+    browser.app = session_app(Copying(serve, state=False), store=store, autoload=False, unset="destroy")
+    assert (await browser.visit(endpoint)).json()
+    browser.app = session_app(store=store)
+    assert await browser.read() == {}
 
 
 async def test_asking_twice_reads_once_and_gives_the_same(store: SpyStore) -> None:
