@@ -9,7 +9,8 @@ def with_session_headers(message: Message, set_cookie: str | None, vary: bool) -
     """A response's start with the session's headers. The app's own message, which it may send again, stays as it is.
 
     Args:
-        set_cookie: a Set-Cookie header to append. With it goes ``Cache-Control: no-store`` unless the app has a rule.
+        set_cookie: a Set-Cookie header to append, the only one of its name. With it goes ``Cache-Control: no-store``
+            unless the app has a rule.
         vary: say that the response depends on the cookie, once, merged into a Vary header that is there.
     """
     headers: list[tuple[bytes, bytes]] = [*(message.get("headers") or ())]
@@ -21,7 +22,7 @@ def with_session_headers(message: Message, set_cookie: str | None, vary: bool) -
         elif lower == b"cache-control":
             caches = True
     if set_cookie is not None:
-        headers.append((b"set-cookie", set_cookie.encode("ascii")))
+        _set_cookie(headers, set_cookie.encode("ascii"))
         if not caches:
             headers.append((b"cache-control", b"no-store"))
     if vary and varies:
@@ -29,6 +30,15 @@ def with_session_headers(message: Message, set_cookie: str | None, vary: bool) -
     elif vary:
         headers.append((b"vary", b"Cookie"))
     return {**message, "headers": headers}
+
+
+def _set_cookie(headers: list[tuple[bytes, bytes]], cookie: bytes) -> None:
+    """Append the cookie, in place of one of that name which the app may have set or deleted by itself."""
+    name = cookie[: cookie.index(b"=") + 1]
+    headers[:] = [
+        header for header in headers if header[0].lower() != b"set-cookie" or not header[1].lstrip().startswith(name)
+    ]
+    headers.append((b"set-cookie", cookie))
 
 
 def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:

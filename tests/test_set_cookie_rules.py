@@ -406,6 +406,32 @@ async def test_attributes_assigned_to_the_session_hold_for_this_response() -> No
     assert (sent["path"], sent["samesite"]) == ("/", "Lax")
 
 
+@pytest.mark.parametrize("prefix", ["", "x-"], ids=["the same cookie", "another cookie"])
+async def test_the_apps_own_header_for_the_same_cookie_gives_way(prefix: str) -> None:
+    """As `res.clearCookie` beside `req.session.destroy` in Express; only one of the two can be meant."""
+
+    def endpoint(request: Request) -> Response:
+        request.state.session.destroy()
+        response = Response()
+        response.set_cookie("connect.sid2", "mine")
+        response.delete_cookie(f"{prefix}connect.sid")
+        return response
+
+    browser = Browser()
+    await browser.visit(put(a=1))
+    names = [header.split("=")[0] for header in (await browser.visit(endpoint)).headers.get_list("set-cookie")]
+    assert names == ["connect.sid2", *[f"{prefix}connect.sid"] * bool(prefix), "connect.sid"]
+
+
+async def test_the_apps_own_header_stays_where_the_session_sends_none() -> None:
+    def endpoint(request: Request) -> Response:
+        response = Response()
+        response.delete_cookie("connect.sid")
+        return response
+
+    assert len(set_cookies(await Browser().visit(endpoint))) == 1
+
+
 async def test_assigning_an_attribute_alone_is_no_change(store: SpyStore) -> None:
     browser = Browser(store=store)
     await browser.visit(put(a=1))
