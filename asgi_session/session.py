@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from threading import Lock
 from typing import Any, Self
 
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.images import ABSENT, SCALARS, image, shows
 from asgi_session.journal import Journal, check_key, is_number
 from asgi_session.session_cookie import SessionCookie
+
+_ONE_BY_ONE = Lock()
+"""For what several threads of one request may do at once, and takes more than one step."""
 
 
 class Session(Journal):
@@ -44,6 +48,12 @@ class Session(Journal):
     def modified(self) -> bool:
         """Whether a commit would have something to write."""
         return self._is_dirty()
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        """True does what `mark_modified` does. False changes nothing: what was changed counts as changed."""
+        if value:
+            self.mark_modified()
 
     def mark_accessed(self) -> None:
         """Note that the response depends on the session. Starlette's ``request.session`` calls it."""
@@ -110,17 +120,18 @@ class Session(Journal):
             SessionDestroyed: after `destroy`.
         """
         self.accessed = True
-        value = dict.get(self, key, 0)
-        if not is_number(value) or not is_number(by):
-            raise TypeError("only numbers can be incremented, and only by numbers")
-        before, now = self._before, dict.get(self, key, ABSENT)
-        adds = key in self._increments or key not in before or shows(before[key], now)
-        if key not in self._before:
-            self._admit(key)
-        dict.__setitem__(self, key, value + by)
-        if adds:
-            self._count(key, by)
-        return value + by
+        with _ONE_BY_ONE:
+            value = dict.get(self, key, 0)
+            if not is_number(value) or not is_number(by):
+                raise TypeError("only numbers can be incremented, and only by numbers")
+            before, now = self._before, dict.get(self, key, ABSENT)
+            adds = key in self._increments or key not in before or shows(before[key], now)
+            if key not in self._before:
+                self._admit(key)
+            dict.__setitem__(self, key, value + by)
+            if adds:
+                self._count(key, by)
+            return value + by
 
     async def save(self) -> None:
         """Commit now instead of when the response starts. What a failing response must not undo is saved like this.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -57,6 +59,22 @@ async def test_counters_of_concurrent_requests_add_up() -> None:
 async def test_counters_that_start_from_nothing_add_up() -> None:
     data = await raced(add(1), add(2), add(4), other=True)
     assert data == {"other": True, "n": 7}
+
+
+async def test_the_counts_of_several_threads_of_one_request_add_up() -> None:
+    session = Session({"n": 0})
+
+    def count() -> None:
+        for _ in range(1000):
+            session.increment("n")
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        await asyncio.gather(*[asyncio.to_thread(count) for _ in range(4)])
+    finally:
+        sys.setswitchinterval(interval)
+    assert session["n"] == 4000
 
 
 async def test_each_request_sees_its_own_count() -> None:

@@ -245,6 +245,21 @@ def test_mark_modified_forces_a_write() -> None:
     assert (one.modified, one.accessed) == (True, True)
 
 
+def test_modified_can_be_assigned_as_on_other_sessions() -> None:
+    one = Session({"a": 1})
+    one.modified = False
+    assert (one.modified, one.accessed) == (False, False)
+    one.modified = True
+    assert (one.modified, one.accessed) == (True, True)
+
+
+def test_assigning_false_forgets_no_change() -> None:
+    one = Session({"a": 1})
+    one["a"] = 2
+    one.modified = False
+    assert one.modified
+
+
 async def test_mark_modified_writes_an_unchanged_session() -> None:
     store = SpyStore()
     browser = Browser(store=store)
