@@ -24,10 +24,8 @@ from asgi_session.decision import (
     HAS_AGE,
     HELD_DATA,
     NO_PLAN,
-    OUTDATED,
     OWED,
     RENEWED,
-    ROLLING,
     STORED,
     TOUCHED,
     UNDELIVERABLE,
@@ -142,10 +140,10 @@ class Commit:
                         await contest.queue_for(self._stored_id())
                     await standing.refresh(hold)
                     plan = self._plan()
+                    if plan.store in ("nothing", "touch", "confirm"):  # others have done the same
+                        self._session._start_over(self._images)
                     outcome = await _CARRY_OUT[plan.store](self)
                     if outcome != "beaten":
-                        if plan.store in ("nothing", "touch", "confirm"):  # others have done the same
-                            self._session._start_over(self._images)
                         return plan, outcome
                     lost = True
         finally:
@@ -190,7 +188,7 @@ class Commit:
         if not dict.__len__(session):
             facts |= EMPTY
         if standing.headers_gone:
-            return facts & ~(ROLLING | OUTDATED) | UNDELIVERABLE
+            return facts | UNDELIVERABLE
         if standing.owed == "send":
             facts |= OWED
         if not facts & STORED or facts & RENEWED:

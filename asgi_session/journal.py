@@ -258,6 +258,8 @@ class Journal(dict[str, Any]):
         elif flash_log:  # two logs in a row: let the difference of the queues speak
             self._flash_log = NOTHING_DONE
         self._asked |= asked
+        if asked & (RENEWED | KEEPS) == RENEWED:
+            self._asked &= ~KEEPS
         if age_assigned:
             self._current_cookie().assigned = True
         if in_doubt is not None:
@@ -326,6 +328,7 @@ class Journal(dict[str, Any]):
             increments[key] = mine - stored if is_number(mine) and is_number(stored) else 0
         self._increments = increments
         self._before = {key: image(theirs.get(key, ABSENT)) for key in self._before}
+        self._shared = _NO_KEYS
         self._flash_log = NOTHING_DONE
 
     def _reset(self, sid: str, data: dict[str, Any]) -> None:

@@ -670,3 +670,29 @@ async def test_a_view_that_was_handed_out_shows_what_others_stored_and_changes_i
 
     await browser.visit(handler)
     assert await browser.read() == {"a": [1, "late"], "b": [2, "late"], "c": 3}
+
+
+async def test_what_another_task_changes_while_an_equal_change_of_another_request_is_confirmed_is_saved() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        reads = 0
+
+        async def meanwhile() -> None:
+            nonlocal reads
+            reads += 1
+            if reads == 2:  # the first one follows the conflict, the second one confirms
+                session["b"] = 2
+
+        session["a"] = 2
+        await browser.visit(put(a=2))
+        store.after["get"] = meanwhile
+        await session.save()
+        assert reads == 2
+        store.work()
+
+    assert (await browser.visit(handler)).status_code == 200
+    assert await store.data() == {"a": 2, "b": 2}

@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from asgi_session import Cookie, SessionDestroyed
+from asgi_session import Cookie, SessionDestroyed, SessionNotFound, StoreError
 
 from .clients import Browser, attributes, put, set_cookie
 from .clock import START, Clock
@@ -341,3 +341,47 @@ async def test_a_store_that_fails_on_the_way_leaves_the_old_session_as_it_was(me
     assert (response.status_code, set_cookie(response)) == (503, None)
     assert await store.sids() == [old]
     assert await browser.read() == {"a": 1}
+
+
+async def test_a_fresh_start_whose_save_failed_stays_one_whatever_another_task_asks_for_meanwhile() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(secret="of the one before"))
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+
+        async def meanwhile() -> None:
+            store.work()
+            session.regenerate(keep=True)
+            raise OSError
+
+        session.regenerate()
+        session["user"] = 2
+        store.before["create"] = meanwhile
+        with pytest.raises(StoreError):
+            await session.save()
+        await browser.visit(put(late=1))  # so that there is a conflict
+
+    assert (await browser.visit(handler)).status_code == 200
+    assert await store.data() == {"user": 2}
+
+
+async def test_a_session_that_ended_elsewhere_can_begin_anew_and_is_saved_from_then_on() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        await store.inner.destroy(session.id)
+        session["lost"] = 1
+        with pytest.raises(SessionNotFound):
+            await session.save()
+        session.regenerate()
+        session["user"] = 2
+        await session.save()
+        session["more"] = 3
+
+    assert (await browser.visit(handler)).status_code == 200
+    assert await store.data() == {"user": 2, "more": 3}

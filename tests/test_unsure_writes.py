@@ -277,3 +277,39 @@ async def test_an_age_begins_anew_only_with_a_write_that_is_made(failure: str, c
         return [left, session.cookie.max_age]
 
     assert (await browser.visit(handler)).json() == [2600, 3600]
+
+
+async def test_a_key_that_another_request_set_alike_is_nobodys_change_once_the_write_is_found() -> None:
+    """In turn: an equal change elsewhere, a write of ours whose reply is lost, and a later change elsewhere."""
+    browser, store = await signed_in(k="old")
+
+    async def elsewhere(value: str) -> None:
+        (sid,) = await store.sids()
+        record = await store.only()
+        text = record.payload.replace('"old"', f'"{value}"').replace('"v"', f'"{value}"')
+        assert await store.inner.replace(sid, Record(text, record.expires), expected=record)
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        writes = 0
+
+        async def before() -> None:
+            nonlocal writes
+            writes += 1
+            if writes in (1, 4):
+                await elsewhere("v" if writes == 1 else "w")
+
+        async def after() -> None:
+            if writes == 2:
+                raise OSError("connection reset")
+
+        store.before["replace"], store.after["replace"] = before, after
+        session["k"], session["j"] = "v", 1
+        with pytest.raises(StoreError):
+            await session.save()
+        await session.save()
+        assert writes == 5
+
+    assert (await browser.visit(handler)).status_code == 200
+    store.work()
+    assert await store.data() == {"k": "w", "j": 1}
