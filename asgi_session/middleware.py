@@ -13,8 +13,9 @@ from asgi_session.exceptions import SessionNotLoaded
 from asgi_session.exchange import IN_CHARGE, Exchange
 from asgi_session.request_cookie import path_matches
 from asgi_session.response import Response
+from asgi_session.secret_bytes import SomeSecret
 from asgi_session.session import Session
-from asgi_session.settings import OneSecret, OnStoreError, Settings, Unset
+from asgi_session.settings import OnStoreError, Settings, Unset
 from asgi_session.stores.base import Store
 from asgi_session.stores.memory import MemoryStore
 
@@ -51,7 +52,7 @@ class SessionMiddleware:
         self,
         app: ASGIApp,
         *,
-        secret: OneSecret | Sequence[OneSecret],
+        secret: SomeSecret | Sequence[SomeSecret],
         store: Store | None = None,
         name: str = "connect.sid",
         cookie: Cookie | Callable[[HTTPConnection], Cookie] | None = None,

@@ -17,11 +17,11 @@ from asgi_session.deadlines import Deadlines
 from asgi_session.decision import ROLLING, SAVE_UNINITIALIZED
 from asgi_session.incoming import IncomingCookies
 from asgi_session.patience import METHODS, Calls, Hold, PatientStore, answers_at_once
+from asgi_session.secret_bytes import SomeSecret, secret_bytes
 from asgi_session.signing import MAX_VALUE, CookieSigner
 from asgi_session.stores.base import Store, touch_compares
 from asgi_session.turns import Turns
 
-OneSecret = str | bytes | Secret
 Unset = Literal["keep", "destroy"]
 OnStoreError = Literal["unavailable", "raise", "anonymous"]
 
@@ -36,7 +36,7 @@ class Settings:
     def __init__(
         self,
         *,
-        secret: OneSecret | Sequence[OneSecret],
+        secret: SomeSecret | Sequence[SomeSecret],
         store: Store,
         name: str,
         cookie: Cookie | Callable[[HTTPConnection], Cookie],
@@ -100,7 +100,6 @@ class Settings:
         self.unset: Final[Unset] = unset
         self.autoload: Final = autoload
         self.on_store_error: Final[OnStoreError] = on_store_error
-        self.store_timeout: Final = store_timeout
         self._deadlines = Deadlines(store_timeout)
         self.calls: Final = self.calls_within(None)
         self.decides_always: Final = save_uninitialized or resave or rolling
@@ -162,21 +161,10 @@ def _secrets(secret: object) -> list[bytes]:
         raise TypeError("secret is none of str, bytes, Secret and a sequence of them")
     if not ring:
         raise ValueError("secret is empty")
-    return [_secret_bytes(one) for one in ring]
-
-
-def _secret_bytes(secret: Any) -> bytes:
-    if not isinstance(secret, str | bytes | Secret):
-        raise TypeError("a secret is none of str, bytes and Secret")
-    try:
-        key = secret if isinstance(secret, bytes) else str(secret).encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("a secret holds a character that UTF-8 can't encode") from None
-    if not key:
-        raise ValueError("secret is empty")
-    if len(key) < _SHORT:
+    keys = [secret_bytes(one) for one in ring]
+    if min(map(len, keys)) < _SHORT:
         warnings.warn(f"a session secret is shorter than {_SHORT} bytes", UserWarning, stacklevel=2)
-    return key
+    return keys
 
 
 def _check_seconds(option: str, value: object) -> None:

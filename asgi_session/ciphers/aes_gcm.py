@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.datastructures import Secret
 
-from asgi_session.ciphers.secret_bytes import SomeSecret, secret_bytes
 from asgi_session.ciphers.text_bytes import decoded, encoded, from_utf8, to_utf8
+from asgi_session.secret_bytes import SomeSecret, secret_bytes
 from asgi_session.stores.encrypted import Undecryptable
 
 VERSION = "v1"

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from asgi_session.ciphers import cbc, octet_strings
 from asgi_session.ciphers.derived_keys import DerivedKeys
-from asgi_session.ciphers.secret_bytes import SomeSecret, secret_bytes
 from asgi_session.ciphers.text_bytes import Encoding, check_encoding, decoded, encoded, from_utf8
 from asgi_session.json_text import dumps, loads
+from asgi_session.secret_bytes import SomeSecret, secret_bytes
 from asgi_session.stores.encrypted import Undecryptable
 
 Algorithm = Literal["aes-128-gcm", "aes-192-gcm", "aes-256-gcm", "aes-128-cbc", "aes-192-cbc", "aes-256-cbc"]

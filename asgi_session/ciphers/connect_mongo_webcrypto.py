@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from asgi_session.ciphers import cbc
 from asgi_session.ciphers.derived_keys import DerivedKeys
-from asgi_session.ciphers.secret_bytes import SomeSecret, secret_bytes
 from asgi_session.ciphers.text_bytes import Encoding, check_encoding, decoded, encoded, from_utf8, to_utf8
+from asgi_session.secret_bytes import SomeSecret, secret_bytes
 from asgi_session.stores.encrypted import Undecryptable
 
 Algorithm = Literal["AES-GCM", "AES-CBC"]

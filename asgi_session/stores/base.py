@@ -9,6 +9,7 @@ cookies, signing or HTTP. Two rules hold for every store:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from inspect import signature
@@ -25,6 +26,13 @@ def never_suspends(method: Method) -> Method:
     """
     method.never_suspends = True  # type: ignore[attr-defined]
     return method
+
+
+def checked_ttl(ttl: float) -> float:
+    """A `Store.ttl`; ValueError where it is not positive and finite."""
+    if not 0 < ttl < math.inf:
+        raise ValueError("ttl must be a positive number of seconds")
+    return ttl
 
 
 def touch_compares(store: object) -> bool:

@@ -18,7 +18,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
-from asgi_session.stores.base import Record, Store, Utf8Record, never_suspends
+from asgi_session.stores.base import Record, Store, Utf8Record, checked_ttl, never_suspends
 
 _HEAD = struct.Struct("<dBH")  # expiry, number of the common text of cookies, where in the record that text goes
 _unpack_head = _HEAD.unpack_from
@@ -58,14 +58,12 @@ class MemoryStore(Store):
     """
 
     def __init__(self, *, ttl: float = Store.ttl, max_sessions: int | None = None) -> None:
-        if not 0 < ttl < math.inf:
-            raise ValueError("ttl must be a positive number of seconds")
         if max_sessions is not None:
             if isinstance(max_sessions, bool) or not isinstance(max_sessions, int):
                 raise TypeError("max_sessions must be an int or None")
             if max_sessions < 1:
                 raise ValueError("max_sessions must be at least 1")
-        self.ttl = ttl
+        self.ttl = checked_ttl(ttl)
         self._max_sessions = max_sessions
         self._reset()
 

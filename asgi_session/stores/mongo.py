@@ -6,7 +6,6 @@ Needs PyMongo (``asgi-session[mongo]``). Motor's collections work through the sa
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
@@ -26,7 +25,7 @@ except ImportError as error:  # PyPI has an unrelated package `bson`, which is n
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import mongo_document as form
-from asgi_session.stores.base import Record, RenewedRecord, Store
+from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl
 from asgi_session.stores.mongo_index import ExpiryIndex
 
 logger = logging.getLogger("asgi_session")
@@ -62,7 +61,7 @@ class MongoStore(Store):
 
     Raises:
         TypeError: `collection` is a synchronous one, or none at all.
-        ValueError: writes to the collection are not acknowledged (``w=0``), or `ttl` is not positive.
+        ValueError: writes to the collection are not acknowledged (``w=0``), or `ttl` is not positive and finite.
 
     Example::
 
@@ -81,9 +80,7 @@ class MongoStore(Store):
         create_index: bool = True,
     ) -> None:
         _check_collection(collection)
-        if not 0 < ttl < math.inf:
-            raise ValueError("ttl must be a positive number of seconds")
-        self.ttl = ttl
+        self.ttl = checked_ttl(ttl)
         self._stringify = stringify
         self._transform_id = transform_id
         # Motor's collection has the same methods. The caller's codec options must not decide what sessions look like.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import re
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import redis_scripts as scripts
-from asgi_session.stores.base import Record, Store, Utf8Record
+from asgi_session.stores.base import Record, Store, Utf8Record, checked_ttl
 from asgi_session.stores.redis_scripts import Script
 from asgi_session.stores.redis_server import MOST_CALLS, Run, client_of, ms, reach
 
@@ -56,11 +55,9 @@ class RedisStore(Store):
     """
 
     def __init__(self, client: RedisClient, *, prefix: str = "sess:", ttl: float = Store.ttl) -> None:
-        if not 0 < ttl < math.inf:
-            raise ValueError("ttl must be a positive number of seconds")
         if not isinstance(prefix, str):
             raise TypeError("prefix is no str")
-        self.ttl: float = ttl
+        self.ttl: float = checked_ttl(ttl)
         self._client = client
         self._ours = False
         self._server = reach(client)
