@@ -107,7 +107,8 @@ class Flash:
         """Drain with the store's agreement at once: of any number of concurrent requests, one gets each message.
 
         Only the removal is written, not what else is pending; no cookie is sent and the expiry stays. If this response
-        then fails or is cancelled, the messages go back to the front of the queue.
+        then fails or is cancelled, the messages go back to the front of the queue, unless the session is gone: one that
+        a claim has emptied is deleted when the response starts.
 
         Raises:
             StoreError: the store failed; nothing was drained.

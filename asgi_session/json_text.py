@@ -140,7 +140,7 @@ def _are_structure(brackets: bytes, marks: bytes, text: bytes) -> bool:
 
 def _has_more_levels(value: object, levels: int) -> bool:
     level = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         level = [
             inner
             for outer in level
@@ -149,7 +149,7 @@ def _has_more_levels(value: object, levels: int) -> bool:
         ]
         if not level:
             return False
-    return True
+    return any(isinstance(inner, dict | list | tuple) for inner in level)
 
 
 def loads(text: str | bytes) -> Any:

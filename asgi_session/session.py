@@ -259,7 +259,7 @@ class Session(Journal):
             self[key] = default
         return self[key]
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
+    def update(self, /, *args: Any, **kwargs: Any) -> None:
         self.accessed = True
         new = dict(*args, **kwargs)
         for key in new:  # all of them before anything is noted

@@ -743,6 +743,21 @@ async def test_messages_go_back_to_the_session_that_they_are_from(keep: bool) ->
     assert await store.data() == {**old, "user": 1}
 
 
+async def test_messages_of_the_visitor_before_do_not_go_to_a_fresh_start() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        await request.state.flash.claim("info")
+        request.state.session.regenerate()
+        request.state.session["user"] = 1
+        await request.state.session.save()
+        assert await request.state.flash.claim("info") == []
+        return Response(status_code=500)
+
+    await browser.visit(handler)
+    assert await store.data() == {"user": 1}
+
+
 async def test_messages_go_back_where_no_response_is_sent_at_all() -> None:
     browser, store = await waiting()
 

@@ -75,8 +75,9 @@ def nested(depth: int) -> Any:
 
 def levels_of(value: Any) -> int:
     """How many levels a value has, counted one by one."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return max((1 + levels_of(member) for member in inner), default=0)
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max((levels_of(member) for member in (value.values() if isinstance(value, dict) else value)), default=0)
 
 
 @few
@@ -310,3 +311,14 @@ def test_an_integer_beyond_2_to_the_53_is_read_exactly() -> None:
 
 def test_of_two_members_of_one_name_the_last_counts() -> None:
     assert loads('{"a":1,"a":2}') == {"a": 2}
+
+
+@pytest.mark.parametrize("innermost", [0, [], {}], ids=str)
+def test_an_empty_list_or_dict_is_a_level(innermost: object) -> None:
+    """Of 256 levels the session is the first one."""
+    value: Any = innermost
+    for _ in range(MAX_DEPTH - (innermost != 0)):
+        value = [value]
+    assert loads(dumps(value)) == value
+    with pytest.raises(Unserializable):
+        dumps([value])

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from asgi_session import Cookie, Record, SessionError, SessionMiddleware, SessionSerializationError
+from asgi_session import Cookie, Record, SessionError, SessionMiddleware, SessionNotFound, SessionSerializationError
 from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, session_app
 from tests.spy_store import SpyStore
 
@@ -295,3 +295,22 @@ async def test_a_debug_page_would_not_show_the_session(store: SpyStore) -> None:
     (sid,) = await store.sids()
     assert DATA not in seen[0]
     assert sid not in seen[0]
+
+
+async def test_what_is_dropped_later_in_the_same_request_is_a_warning_of_its_own(
+    store: SpyStore, log: pytest.LogCaptureFixture
+) -> None:
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        await store.inner.destroy(session.id)
+        for key, warnings in (("b", 1), (None, 1), ("c", 2)):
+            if key is not None:
+                session[key] = 1
+            with pytest.raises(SessionNotFound):
+                await session.save()
+            assert log.text.count("dropped") == warnings
+
+    assert (await browser.visit(handler)).status_code == 200

@@ -619,3 +619,9 @@ async def test_changing_a_deep_copy_does_not_change_the_session() -> None:
 async def test_every_protocol_of_pickle_works() -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(session(), protocol)) == DATA  # noqa: S301
+
+
+def test_update_takes_any_keyword() -> None:
+    one = Session()
+    one.update(self=1, key=2, args=3)
+    assert one == {"self": 1, "key": 2, "args": 3}
