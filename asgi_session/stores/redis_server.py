@@ -42,6 +42,9 @@ class OneServer:
         first = next(iter(inspect.signature(self._pool.get_connection).parameters.values()), None)
         self._purpose = ("EVALSHA",) if first is not None and first.default is inspect.Parameter.empty else ()
         self._takes_back_at_once = type(self._pool).__name__ == "ConnectionPool"
+        self._lock: asyncio.Lock | None = getattr(
+            self._pool, "_lock", None
+        )  # from version 8 on, redis-py's pools have one
 
     async def read(self, script: Script, key: bytes | None, args: _Command) -> Any:
         connection = await self._connection()
@@ -70,8 +73,13 @@ class OneServer:
     def _give_back(self, connection: Any) -> Awaitable[None]:
         """A connection whose reply was not read has closed itself. One that isn't given back is lost to the pool."""
         giving: Awaitable[None] = self._pool.release(connection)
-        # Pools of other kinds may have to wait first, where a cancellation would strike.
-        return giving if self._takes_back_at_once else asyncio.shield(giving)
+        # Where the pool has to wait first, a cancellation would strike.
+        at_once = (
+            self._takes_back_at_once
+            and (self._lock is None or not self._lock.locked())
+            and not (hasattr(connection, "should_reconnect") and connection.should_reconnect())
+        )
+        return giving if at_once else asyncio.shield(giving)
 
 
 class Cluster:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -633,6 +634,27 @@ async def test_a_call_cancelled_while_the_server_hangs_leaves_the_pool_clean(dri
                         await call()
                 server.signal(signal.SIGCONT)
                 assert await store.get("b") == b
+
+
+async def test_a_call_cancelled_while_others_hold_the_pool_gives_its_connection_back(
+    driver: Any, valkey_server: Server, redis_prefix: str
+) -> None:
+    """As redis-py 8 does while it authenticates idle connections anew."""
+    async with driver(port=valkey_server.port, max_connections=1) as client:
+        store = RedisStore(client, prefix=redis_prefix)
+        pool = client.connection_pool
+        async with asyncio.timeout(5):
+            for steps in range(30):
+                await store.get("a")
+                call = asyncio.create_task(store.get("a"))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                async with getattr(pool, "_lock", None) or contextlib.nullcontext():
+                    await asyncio.sleep(0.002)  # until the reply is there
+                    call.cancel()
+                    await asyncio.wait([call], timeout=0.01)
+                await asyncio.wait([call])
+            assert await store.get("a") is None
 
 
 # The client's own limit
