@@ -670,14 +670,18 @@ async def test_messages_of_a_claim_that_was_cancelled_go_back() -> None:
 
     async def handler(request: Request) -> str:
         request.state.flash("info", "own")
-        claiming = asyncio.create_task(request.state.flash.claim("info"))
 
         async def cancel() -> None:
             store.work()
             claiming.cancel()
             await asyncio.sleep(0)
 
+        async def claim() -> None:
+            await asyncio.sleep(0)  # so that `claiming` is known, even if tasks begin at once
+            await request.state.flash.claim("info")
+
         store.before["replace"] = cancel
+        claiming = asyncio.create_task(claim())
         with pytest.raises(asyncio.CancelledError):
             await claiming
         return "later"

@@ -18,7 +18,13 @@ try:
     from bson.raw_bson import RawBSONDocument
     from pymongo import AsyncMongoClient, WriteConcern
     from pymongo.asynchronous.collection import AsyncCollection
-    from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+    from pymongo.errors import (
+        ConnectionFailure,
+        DuplicateKeyError,
+        OperationFailure,
+        PyMongoError,
+        ServerSelectionTimeoutError,
+    )
     from pymongo.synchronous.collection import Collection
 except ImportError as error:  # PyPI has an unrelated package `bson`, which is not to be named here
     raise ImportError("MongoStore needs PyMongo: pip install 'asgi-session[mongo]'") from error
@@ -29,6 +35,10 @@ from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl
 from asgi_session.stores.mongo_index import ExpiryIndex
 
 logger = logging.getLogger("asgi_session")
+
+_LONGEST_QUEUE_MS = 5000
+# HostUnreachable, HostNotFound, NetworkTimeout, SocketException, ReadConcernMajorityNotAvailableYet, ExceededTimeLimit
+_PASSING = frozenset({6, 7, 89, 9001, 134, 262})
 
 
 class MongoCollection(Protocol):
@@ -86,6 +96,7 @@ class MongoStore(Store):
         # Motor's collection has the same methods. The caller's codec options must not decide what sessions look like.
         self._collection: AsyncCollection[RawBSONDocument] = collection.with_options(codec_options=form.RAW)
         self._plain: AsyncCollection[dict[str, Any]] = collection.with_options(codec_options=form.PLAIN)
+        self._options = self._plain.database.client.options
         self._index = ExpiryIndex(self._collection)
         self._index.settled = not create_index
         self._client: AsyncMongoClient[dict[str, Any]] | None = None
@@ -104,11 +115,14 @@ class MongoStore(Store):
         """A store with a client of its own, which `aclose` closes.
 
         Args:
-            url: a MongoDB connection string; its path names the database, ``test`` if it has none.
+            url: a MongoDB connection string; its path names the database, ``test`` if it has none. Without
+                ``waitQueueTimeoutMS`` in it, a call waits five seconds at most for one of the client's connections.
             collection: name of the collection.
             ttl, stringify, transform_id, create_index: as for the class.
         """
-        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url)
+        # Else calls that nobody waits for any more would pile up while a server hangs.
+        limits: dict[str, Any] = {} if "waitqueuetimeoutms=" in url.lower() else {"waitQueueTimeoutMS": _LONGEST_QUEUE_MS}
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, **limits)
         chosen = client.get_default_database("test")[collection]
         store = cls(chosen, ttl=ttl, stringify=stringify, transform_id=transform_id, create_index=create_index)
         store._client = client
@@ -124,8 +138,11 @@ class MongoStore(Store):
             try:
                 if self._stringify:
                     text = await self._find_text(by_id)
-                    if text is None or not isinstance(text.get("session"), dict | DBRef):  # a DBRef: with the key $ref
-                        return None if text is None else self._record(text)
+                    if text is None:
+                        return None
+                    # What has the key $ref comes as a DBRef.
+                    if isinstance(text, dict) and not isinstance(text.get("session"), dict | DBRef):
+                        return self._record(text)
                 found = await self._collection.find_one(by_id)
                 return None if found is None else self._record(found)
             except InvalidBSON:
@@ -206,24 +223,29 @@ class MongoStore(Store):
         if self._client is not None:
             await self._client.close()
 
-    async def _find_text(self, by_id: dict[str, str]) -> dict[str, Any] | None:
+    async def _find_text(self, by_id: dict[str, str]) -> dict[str, Any] | DBRef | None:
         """The document, by the command that `find_one` sends: its cursor would take a tenth of the time.
 
-        If that fails, it is up to the driver's own `find_one`, which knows what to try again and when.
+        Like that one, it tries again once where the client's options say so and the fault may pass.
         """
+        if self._options.timeout is not None:  # a limit for both tries together
+            return await self._plain.find_one(by_id)
+        try:
+            return await self._send_find(by_id)
+        except (ConnectionFailure, OperationFailure) as error:
+            if not self._options.retry_reads or not _may_pass(error):
+                raise
+        return await self._send_find(by_id)
+
+    async def _send_find(self, by_id: dict[str, str]) -> dict[str, Any] | DBRef | None:
         plain = self._plain
         find: dict[str, Any] = {"find": plain.name, "filter": by_id, "limit": 1, "singleBatch": True}
         if plain.read_concern.document:
             find["readConcern"] = plain.read_concern.document
-        try:
-            reply = await plain.database.command(
-                find, codec_options=plain.codec_options, read_preference=plain.read_preference
-            )
-        except ServerSelectionTimeoutError:  # it has waited already
-            raise
-        except PyMongoError:
-            return await plain.find_one(by_id)
-        batch: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
+        reply = await plain.database.command(
+            find, codec_options=plain.codec_options, read_preference=plain.read_preference
+        )
+        batch: list[dict[str, Any] | DBRef] = reply["cursor"]["firstBatch"]
         return batch[0] if batch else None
 
     async def _ready(self) -> None:
@@ -321,6 +343,13 @@ def _check_collection(collection: Any) -> None:
         )
     if not collection.write_concern.acknowledged:
         raise ValueError("MongoStore needs acknowledged writes: the collection's write concern is w=0")
+
+
+def _may_pass(error: PyMongoError) -> bool:
+    """Whether a read is worth another try (MongoDB's specification of retryable reads)."""
+    if isinstance(error, ConnectionFailure):
+        return not isinstance(error, ServerSelectionTimeoutError)  # that one has waited already
+    return isinstance(error, OperationFailure) and error.code in _PASSING
 
 
 def _is_of_id(error: DuplicateKeyError) -> bool:

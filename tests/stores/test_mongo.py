@@ -176,6 +176,15 @@ def test_a_url_that_the_driver_does_not_take_is_refused_without_quoting_it(url: 
     assert "s3" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "seconds"), [("", 5), ("?waitQueueTimeoutMS=700", 0.7), ("?waitqueuetimeoutms=700", 0.7)]
+)
+async def test_a_call_does_not_queue_for_ever_for_the_client_that_from_url_made(options: str, seconds: float) -> None:
+    async with MongoStore.from_url(f"mongodb://127.0.0.1:1/{options}") as store:
+        assert store._client is not None
+        assert store._client.options.pool_options.wait_queue_timeout == seconds
+
+
 async def test_aclose_closes_the_client_that_from_url_made(mongo_standalone: MongoServer) -> None:
     store = MongoStore.from_url(mongo_standalone.url)
     await store.get("a")
@@ -515,6 +524,13 @@ async def test_a_document_that_is_no_utf8_is_missing(
     assert SECRET_ID not in caplog.text
 
 
+@pytest.mark.parametrize("stringify", [True, False])
+async def test_a_document_that_looks_like_a_reference_is_read(mongo_collection: Any, stringify: bool) -> None:
+    store = MongoStore(mongo_collection, stringify=stringify)
+    await mongo_collection.insert_one({"_id": "a", "session": record('"n":1').payload, "$ref": "x", "$id": 1})
+    assert json.loads((await read(store)).payload)["n"] == 1
+
+
 @pytest.mark.parametrize("text", [r'"k":"\ud800"', f'"k":{2**64 + 1}', r'"k\u0000":1', '"k":' + "[" * 190 + "]" * 190])
 async def test_what_a_sub_document_can_not_hold_is_a_store_error(document_store: MongoStore, text: str) -> None:
     with pytest.raises(StoreError):
@@ -652,6 +668,38 @@ async def test_a_read_that_met_a_passing_fault_is_tried_again(
         await store.create("a", record('"n":1'))
         with mongo_replica_set.failing(["find"], mode={"times": 1}, **fault):
             assert json.loads((await read(store)).payload)["n"] == 1
+
+
+@pytest.mark.parametrize("stringify", [True, False])
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize(
+    ("options", "fault", "tries"),
+    [
+        ({}, {"closeConnection": True}, 2),
+        ({"retryReads": False}, {"closeConnection": True}, 1),
+        ({}, {"errorCode": 13}, 1),
+        ({"socketTimeoutMS": 100}, {"blockConnection": True, "blockTimeMS": 500}, 2),
+        ({"timeoutMS": 100}, {"blockConnection": True, "blockTimeMS": 500}, 1),
+    ],
+    ids=str,
+)
+async def test_a_read_is_tried_as_often_as_the_clients_options_say(
+    mongo_replica_set: MongoServer,
+    driver: str,
+    options: dict[str, Any],
+    fault: dict[str, Any],
+    tries: int,
+    stringify: bool,
+) -> None:
+    commands = Commands()
+    async with mongo_client(
+        driver, mongo_replica_set.url, event_listeners=[commands], heartbeatFrequencyMS=500, **options
+    ) as client:
+        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
+        await store.create("a", record())
+        with mongo_replica_set.failing(["find"], **fault), pytest.raises(StoreError):
+            await store.get("a")
+        assert commands.names.count("find") == tries
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
