@@ -121,7 +121,9 @@ class MongoStore(Store):
             ttl, stringify, transform_id, create_index: as for the class.
         """
         # Else calls that nobody waits for any more would pile up while a server hangs.
-        limits: dict[str, Any] = {} if "waitqueuetimeoutms=" in url.lower() else {"waitQueueTimeoutMS": _LONGEST_QUEUE_MS}
+        limits: dict[str, Any] = (
+            {} if "waitqueuetimeoutms=" in url.lower() else {"waitQueueTimeoutMS": _LONGEST_QUEUE_MS}
+        )
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, **limits)
         chosen = client.get_default_database("test")[collection]
         store = cls(chosen, ttl=ttl, stringify=stringify, transform_id=transform_id, create_index=create_index)

@@ -19,12 +19,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from asgi_session.stores.redis_connection import exchange, hang_up_if_closed
 from asgi_session.stores.redis_scripts import Script
 
 MOST_CALLS = 100
 """At once; more connections than this make one event loop no faster."""
 
-_AT_ONCE = 16384  # bytes that a connection takes without waiting: a quarter of what event loops' transports hold
 _RECHECK = 0.01  # seconds until a connection is asked for again where others use up the client's pool
 
 _Command = tuple[bytes, ...]
@@ -42,16 +42,14 @@ class OneServer:
         first = next(iter(inspect.signature(self._pool.get_connection).parameters.values()), None)
         self._purpose = ("EVALSHA",) if first is not None and first.default is inspect.Parameter.empty else ()
         self._takes_back_at_once = type(self._pool).__name__ == "ConnectionPool"
-        self._lock: asyncio.Lock | None = getattr(
-            self._pool, "_lock", None
-        )  # from version 8 on, redis-py's pools have one
+        self._lock: asyncio.Lock | None = getattr(self._pool, "_lock", None)  # in redis-py from version 8 on
 
     async def read(self, script: Script, key: bytes | None, args: _Command) -> Any:
         connection = await self._connection()
         try:
-            await _hang_up_if_closed(connection)
+            await hang_up_if_closed(connection)
             return await connection.retry.call_with_retry(
-                lambda: _evaluate(partial(_exchange, connection), script, key, args), lambda _: connection.disconnect()
+                lambda: _evaluate(partial(exchange, connection), script, key, args), lambda _: connection.disconnect()
             )
         finally:
             await self._give_back(connection)
@@ -59,8 +57,8 @@ class OneServer:
     async def write(self, script: Script, key: bytes | None, args: _Command) -> Any:
         connection = await self._connection()
         try:
-            await _hang_up_if_closed(connection)
-            return await _evaluate(partial(_exchange, connection), script, key, args)
+            await hang_up_if_closed(connection)
+            return await _evaluate(partial(exchange, connection), script, key, args)
         finally:
             await self._give_back(connection)
 
@@ -125,45 +123,6 @@ async def _evaluate(send: _Send, script: Script, key: bytes | None, args: _Comma
         if not is_a(error, "NoScriptError"):
             raise
     return await send((*script.by_source, *keys, ms(time.time()), *args))
-
-
-async def _hang_up_if_closed(connection: Any) -> None:
-    """Give up a connection that the server has closed while it was idle, so that sending connects anew.
-
-    From version 8 on, redis-py's pool may hand such a one out, and its client repeats what got lost on it.
-    """
-    if not hasattr(connection, "can_read"):  # the pool has looked
-        return
-    try:
-        closed = await connection.can_read()  # nothing is to be read before anything was asked
-    except Exception:
-        closed = True
-    if closed:
-        await connection.disconnect(nowait=True)
-
-
-async def _exchange(connection: Any, command: _Command) -> Any:
-    # Packed here: redis-py's and valkey-py's own code for that takes a tenth of the whole call.
-    parts = [b"$%d\r\n%b\r\n" % (len(part), part) for part in command]
-    await _send(connection, b"*%d\r\n%b" % (len(parts), b"".join(parts)))
-    return await connection.read_response(disable_decoding=True)
-
-
-async def _send(connection: Any, packed: bytes) -> None:
-    """Send a packed command; at once where it is short and nothing else is to be done for it.
-
-    With a limit for sending, which redis-py sets by default, each command is sent in a task of its own, a fifth of the
-    whole call when many are under way. What does not wait for the network needs no limit: it is set aside while nothing
-    else can run.
-    """
-    if len(packed) > _AT_ONCE or not connection.is_connected or connection.health_check_interval:
-        await connection.send_packed_command(packed)
-        return
-    limit, connection.socket_timeout = connection.socket_timeout, None
-    try:
-        await connection.send_packed_command(packed, check_health=False)
-    finally:
-        connection.socket_timeout = limit
 
 
 def reach(client: Any) -> OneServer | Cluster:
