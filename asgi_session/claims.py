@@ -53,7 +53,7 @@ class Claims:
         if standing.lost is not None:  # an earlier claim of this request took it after all
             mine, rest = flash_queue.drain(standing.lost, category)
             taken, standing.lost = _joined(mine, taken), rest
-        if hold.cancelled:  # so that nobody gets them
+        if hold.cancelled or standing.failed:  # so that nobody gets them
             await self._put_back(taken, hold)
             return {}
         self._taken = _joined(self._taken, copied(taken))  # a copy, as the handler may change what it is given

@@ -336,11 +336,11 @@ class Commit:
 
     async def _touch(self) -> Outcome:
         standing, cookie = self._standing, self._session._cookie
+        self._session._asked &= ~TOUCHED  # one that is asked for meanwhile belongs to the next commit
         try:
             alive = await self._extend(self._stored_id())
         except (StoreError, SessionConflict) as error:
             return self._let_be(error)
-        self._session._asked &= ~TOUCHED
         if not alive:
             standing.gone()
             return "moot"
@@ -391,7 +391,6 @@ class Commit:
     def _let_be(self, error: SessionError) -> Outcome:
         """An unchanged session whose life could not be extended harms nobody; but no cookie is sent for it."""
         report(error)
-        self._session._asked &= ~TOUCHED
         return "moot"
 
     async def _discard(self) -> Outcome:

@@ -44,7 +44,6 @@ class Exchange(Standing):
     _state: dict[str, Any]
     claims: Claims | None = None
     """Messages that were claimed, whose fate is open."""
-    _saving: asyncio.Lock | None = None
 
     def stand_within(self, outer: Exchange) -> None:
         """Be the next one within another of the same connection."""
@@ -168,11 +167,13 @@ class Exchange(Standing):
             self.certain()
 
     async def claim(self, category: str | None) -> Queue:
-        if self.claims is None:
-            self.claims = Claims(self)
         hold = Hold()
         try:
             async with self._lock():
+                if self.failed:
+                    return {}
+                if self.claims is None:
+                    self.claims = Claims(self)
                 return await self.claims.claim(category, hold)
         finally:
             hold.release()
@@ -194,9 +195,19 @@ class Exchange(Standing):
         if self.blind:
             self._drop_blind_changes()
             return nothing()
-        if self._saving is None and self.settings.answers_at_once:
+        if self.saving is None and self.settings.answers_at_once:
             return Commit(self, None, saving).run(look)
         return self._commit_in_turn(saving=saving)
+
+    async def settled(self) -> None:
+        """Wait for what other tasks of the request ask of the store."""
+        if self.is_at_work():
+            async with self._lock():
+                pass
+
+    def is_at_work(self) -> bool:
+        """Whether another task of the request is saving, loading or claiming."""
+        return self.saving is not None and self.saving.locked()
 
     async def _commit_in_turn(self, *, saving: bool) -> None:
         hold = Hold()
@@ -224,6 +235,7 @@ class Exchange(Standing):
             or self.settings.decides_always
             or (self.known & STORED != 0 and (self.known & OUTDATED != 0 or self.is_due(self.age)))
             or self.owed != "nothing"
+            or (self.saving is not None and self.is_at_work())
         )
 
     def has_changes(self) -> bool:
@@ -237,6 +249,8 @@ class Exchange(Standing):
             and (session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session)))
         ):
             return True
+        if self.saving is not None and self.is_at_work():
+            return True
         return self._state.get("session") is not session and self._left_by_app() is not session
 
     def step_back(self, outer: Exchange) -> None:
@@ -248,6 +262,7 @@ class Exchange(Standing):
 
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
+        self.failed = True
         await self._end_claims(answered=False)
 
     async def settle_claims(self) -> None:
@@ -304,9 +319,9 @@ class Exchange(Standing):
 
     def _lock(self) -> asyncio.Lock:
         """What one request's tasks ask of the store is asked one after the other."""
-        if self._saving is None:
-            self._saving = asyncio.Lock()
-        return self._saving
+        if self.saving is None:
+            self.saving = asyncio.Lock()
+        return self.saving
 
 
 async def nothing() -> None:

@@ -15,6 +15,7 @@ from asgi_session.exchange import Exchange
 from asgi_session.response_headers import with_session_headers
 from asgi_session.settings import logger
 from asgi_session.standing import report
+from asgi_session.turns import TRIES
 from asgi_session.unavailable import answer_unavailable, came_of_being_answered, send_to_nobody
 
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"})
@@ -60,6 +61,7 @@ class Response(Exchange):
         status = message.get("status", 200)
         if status >= 500:
             self._saves = False
+            await self.settled()  # a save() may owe the client a cookie
             await self.give_back()
             error = _unhandled_inside() if status == 500 else None
             if error is not None and self._stands_for(error):
@@ -69,8 +71,12 @@ class Response(Exchange):
             look = self.session._look()
             if look[0] or self.may_have_work(values=False):
                 try:
+                    if self.saving is not None:
+                        await self.settled()
                     await self.commit(look)
-                    if not self.settings.answers_at_once and self.has_changes():  # by another task, meanwhile
+                    tries = 0 if self.settings.answers_at_once else TRIES
+                    while tries and not self.over and self.has_changes():  # by another task, meanwhile
+                        tries -= 1
                         await self.commit()
                 except BaseException as error:
                     if not await self._answer_for(error):

@@ -5,6 +5,7 @@ A leaf that commit, claims and loading share: it takes no decision.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -59,6 +60,8 @@ class Standing:
     """Whether it was said that what is pending now is dropped."""
     over = False
     """Whether the session ended: destroyed here or elsewhere, or expired."""
+    failed = False
+    """Whether the response failed, so that nothing is claimed for it any more."""
     refused = False
     """Whether this is a WebSocket that was closed before it was accepted, which stores no new session."""
 
@@ -77,6 +80,8 @@ class Standing:
         """Whether it is too late for a cookie."""
         self.blind = False
         """Whether the store failed when it was to be loaded: then nothing is written."""
+        self.saving: asyncio.Lock | None = None
+        """What the request's tasks take in turn to ask the store, as soon as one of them has to wait for it."""
         self.unsure: tuple[bytes, ...] = ()
         """Payloads of ours whose writing failed: each may have been written all the same, or may be yet."""
 
