@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from asgi_session.stores.base import Store
-from asgi_session.testing.rules import LONG, Rules, record, rule
+from asgi_session.testing.rules import LONG, TOLERANCE, Rules, record, rule
 
 DAY = 86400.0
 
@@ -61,6 +61,15 @@ class Expiring(Rules):
     async def test_create_with_expires_none_means_ttl_from_now(self, store: Store) -> None:
         got = await self.given(store, "a", record(n=1, life=None))
         self.expiry_is(got, time.time() + store.ttl, "create() with expires=None means ttl from now")
+
+    async def test_the_end_of_a_record_without_expiry_is_set_once(self, store: Store) -> None:
+        got = await self.given(store, "a", record(n=1, life=None))
+        await self.pass_time(2 * TOLERANCE)
+        text = "ttl from now is counted when a record is written, not each time that it is read"
+        self.expiry_is(await self.found(store, "a"), got.expires, text)
+        if self.reads_time_time:
+            await self.pass_time(store.ttl)
+            await self.absent(store, "a", text)
 
     async def test_replace_with_expires_none_means_ttl_from_now(self, store: Store) -> None:
         first = await self.given(store, "a", record(n=1))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 
 from asgi_session.stores.base import Store
-from asgi_session.testing.rules import LONG, Rules, payload, record, rule
+from asgi_session.testing.rules import LONG, Rules, comparing, payload, record, rule
 
 CROWD = 20
 INCREMENTS = 50
@@ -93,6 +94,19 @@ class Racing(Rules):
             *(store.touch("a", None) for _ in range(CROWD)), store.replace("a", record(n=2), expected=first)
         )
         rule((await self.found(store, "a")).payload == payload(n=2), "touch() is one atomic step: it writes no payload")
+
+    async def test_touches_of_the_expected_record_do_not_undo_the_age_that_a_replace_sets(self, store: Store) -> None:
+        touch = comparing(store)
+        first = await self.given(store, "a", record(n=1))
+        second = record(n=2, life=2 * LONG)
+        early = [touch("a", time.time() + LONG / 2, expected=first) for _ in range(CROWD)]
+        late = [touch("a", time.time() + LONG / 2, expected=first) for _ in range(CROWD)]
+        await asyncio.gather(*early, store.replace("a", second, expected=first), *late)
+        self.expiry_is(
+            await self.found(store, "a"),
+            second.expires,
+            "touch() of an expected record is one atomic step: comparing and setting the expiry",
+        )
 
     async def test_touches_beside_a_replace_do_not_undo_it(self, store: Store) -> None:
         first = await self.given(store, "a", record(n=1))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from asgi_session.stores.base import Record, Store
+from asgi_session.stores.base import Record, Store, touch_compares
 
 TOLERANCE = 1.0
 """Seconds by which a record's expiry may come back different: a backend may keep whole seconds."""
@@ -33,6 +34,13 @@ def payload(**data: object) -> str:
 def record(*, life: float | None = LONG, **data: object) -> Record:
     """A record of `data` that dies `life` seconds from now."""
     return Record(payload(**data), None if life is None else time.time() + life)
+
+
+def comparing(store: Store) -> Callable[..., Awaitable[bool]]:
+    """The method `touch`; skips the test where it takes no ``expected``."""
+    if not touch_compares(store):
+        pytest.skip("touch() of this store takes no expected")
+    return store.touch
 
 
 _LONG_TEXT = "0123456789abcdef" * 6_000

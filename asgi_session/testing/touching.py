@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 
-import pytest
-
-from asgi_session.stores.base import Store, touch_compares
-from asgi_session.testing.rules import LONG, Rules, payload, record, rule
-
-
-def _comparing(store: Store) -> Callable[..., Awaitable[bool]]:
-    """The method `touch`; skips the test where it takes no ``expected``."""
-    if not touch_compares(store):
-        pytest.skip("touch() of this store takes no expected")
-    return store.touch
+from asgi_session.stores.base import Store
+from asgi_session.testing.rules import LONG, Rules, comparing, payload, record, rule
 
 
 class Touching(Rules):
@@ -56,7 +46,7 @@ class Touching(Rules):
         )
 
     async def test_touch_of_the_expected_record_sets_its_expiry(self, store: Store) -> None:
-        touch = _comparing(store)
+        touch = comparing(store)
         first = await self.given(store, "a", record(n=1))
         await store.touch("a", time.time() + 2 * LONG)
         later = time.time() + 3 * LONG
@@ -64,7 +54,7 @@ class Touching(Rules):
         self.expiry_is(await self.found(store, "a"), later, "touch() of the expected record sets the expiry")
 
     async def test_touch_spares_a_record_other_than_the_expected_one(self, store: Store) -> None:
-        touch = _comparing(store)
+        touch = comparing(store)
         stale = await self.given(store, "a", record(n=1))
         await store.replace("a", record(n=2), expected=stale)
         before = await self.found(store, "a")

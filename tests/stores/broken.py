@@ -112,6 +112,17 @@ class GetReturnsTheExpired(Correct):
         return self.rows.get(sid)
 
 
+class GetCountsTheTtlFromNow(Correct):
+    def dated(self, record: Record) -> Record:
+        return record
+
+    def live(self, sid: str) -> Record | None:
+        row = self.rows.get(sid)
+        if row is None or (row.expires is not None and row.expires <= time.time()):
+            return None
+        return super().dated(row)
+
+
 class GetMakesUpARecord(Correct):
     async def get(self, sid: str) -> Record | None:
         return self.live(sid) or Record("{}", time.time() + self.ttl)
@@ -397,6 +408,14 @@ class TouchFetchesThenWrites(Correct):
 
 class TouchComparesNothing(Correct):
     async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
+        return await super().touch(sid, expires)
+
+
+class TouchComparesThenWrites(Correct):
+    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
+        row = self.live(sid)
+        if expected is not None and (row is None or row.payload != expected.payload):
+            return False
         return await super().touch(sid, expires)
 
 

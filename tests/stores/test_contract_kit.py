@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 CAUGHT_BY = {
     broken.GetReturnsTheExpired: "test_get_of_an_expired_record_is_none",
+    broken.GetCountsTheTtlFromNow: "test_the_end_of_a_record_without_expiry_is_set_once",
     broken.GetMakesUpARecord: "test_get_of_an_unknown_id_is_none",
     broken.GetReturnsNoExpiry: "test_get_gives_a_record_of_text_and_unix_seconds",
     broken.GetConsumes: "test_get_changes_nothing",
@@ -57,6 +58,7 @@ CAUGHT_BY = {
     broken.TouchReadsThenWrites: "test_touches_beside_a_replace_do_not_undo_it",
     broken.TouchFetchesThenWrites: "test_a_replace_that_overtakes_touches_is_not_undone_by_them",
     broken.TouchComparesNothing: "test_touch_spares_a_record_other_than_the_expected_one",
+    broken.TouchComparesThenWrites: "test_touches_of_the_expected_record_do_not_undo_the_age_that_a_replace_sets",
     broken.TouchRefusesExpected: "test_touch_of_the_expected_record_sets_its_expiry",
     broken.TouchIsMarkedByMistake: "test_a_method_that_is_marked_never_to_suspend_does_not",
     broken.TouchIgnoresNone: "test_touch_with_none_sets_the_full_ttl",
@@ -138,7 +140,7 @@ def test_a_correct_store_passes_in_either_mode_of_pytest_asyncio(tmp_path: Path,
 
 def test_optional_methods_that_a_store_does_not_have_are_skipped(tmp_path: Path) -> None:
     printed = run(tmp_path, [broken.WithoutOptionalMethods], mode="auto", decorator="pytest.fixture")
-    assert re.fullmatch(r"\d+ passed, 8 skipped in .*", printed.splitlines()[-1]), printed
+    assert re.fullmatch(r"\d+ passed, 9 skipped in .*", printed.splitlines()[-1]), printed
 
 
 @pytest.mark.parametrize("store", CAUGHT_BY, ids=lambda store: store.__name__)
