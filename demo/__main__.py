@@ -76,9 +76,9 @@ def main() -> None:
     except StoreURLError as error:
         parser.error(f"--store: {error}")
     secret = os.environ.get("SESSION_SECRET")
-    source = (
-        "from SESSION_SECRET" if secret else "random for this run; set SESSION_SECRET and sessions outlive a restart"
-    )
+    source = "from SESSION_SECRET" if secret else "random for this run"
+    if not secret and not options.store.startswith("memory:"):
+        source += "; set SESSION_SECRET and sessions outlive a restart"
     notes = [f"  store   {describe(options.store)}", f"  secret  {source}"]
     app = create_app(store, secret or secrets.token_urlsafe(32))
     server = GreetingServer(uvicorn.Config(app, options.host, options.port, log_level="warning"), notes)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import bson
@@ -102,7 +103,7 @@ def _encoded(tree: dict[str, Any]) -> bytes:
 
 
 def _with_doubles(value: Any) -> Any:
-    """The value with doubles for integers beyond 64 bits, where a double holds exactly that number.
+    """The value with doubles for integers beyond 64 bits, where a double holds that number or JavaScript means one.
 
     Raises:
         OverflowError: where it does not.
@@ -112,9 +113,10 @@ def _with_doubles(value: Any) -> Any:
     if isinstance(value, list):
         return [_with_doubles(member) for member in value]
     if type(value) is int and not -(2**63) <= value < 2**63:
-        if int(float(value)) != value:
+        number = float(value)
+        if int(number) != value and int(Decimal(repr(number))) != value:  # the latter is how JavaScript writes it
             raise OverflowError
-        return float(value)
+        return number
     return value
 
 

@@ -51,7 +51,7 @@ def test_in_memory_it_counts_and_ends_cleanly_at_ctrl_c(monkeypatch: pytest.Monk
         assert demo.output.splitlines() == [
             f"asgi_session demo   {demo.address}/   (Ctrl-C stops it)",
             "  store   memory of this process: gone when it stops",
-            "  secret  random for this run; set SESSION_SECRET and sessions outlive a restart",
+            "  secret  random for this run",
             "Stopped.",
         ]
 

@@ -148,6 +148,12 @@ def test_an_integer_beyond_64_bits_is_a_double_if_that_holds_it(number: int) -> 
     assert json.loads(payload(written)) == {"n": number, "in": [{"n": number}]}
 
 
+def test_digits_that_javascript_wrote_of_a_double_are_that_double() -> None:
+    written = document('{"n":123456789012345680000}', None)
+    assert tree(written) == {"n": 1.2345678901234568e20}
+    assert float(json.loads(payload(written))["n"]) == 1.2345678901234568e20
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [(DAY, "2030-01-01"), (True, 1), (0, False), (None, 0), ({"a": 1}, [1]), ([DAY], 5)]
 )
