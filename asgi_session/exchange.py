@@ -227,7 +227,11 @@ class Exchange(Standing):
         if session is None:
             return False
         if session.accessed and (
-            (values and session._before) or session._asked or session._cookie is not None or self.claims is not None
+            (values and session._before)
+            or session._asked
+            or session._cookie is not None
+            or self.claims is not None
+            or self.is_at_work()
         ):
             return True
         return (
@@ -235,7 +239,6 @@ class Exchange(Standing):
             or self.settings.decides_always
             or (self.known & STORED != 0 and (self.known & OUTDATED != 0 or self.is_due(self.age)))
             or self.owed != "nothing"
-            or (self.saving is not None and self.is_at_work())
         )
 
     def has_changes(self) -> bool:
@@ -249,7 +252,7 @@ class Exchange(Standing):
             and (session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session)))
         ):
             return True
-        if self.saving is not None and self.is_at_work():
+        if session.accessed and self.saving is not None and self.is_at_work():
             return True
         return self._state.get("session") is not session and self._left_by_app() is not session
 

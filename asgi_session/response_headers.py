@@ -14,15 +14,20 @@ def with_session_headers(message: Message, set_cookie: str | None, vary: bool) -
         vary: say that the response depends on the cookie, once, merged into a Vary header that is there.
     """
     headers: list[tuple[bytes, bytes]] = [*(message.get("headers") or ())]
-    varies = caches = False
+    varies = caches = sets = False
     for name, _ in headers:
         lower = name.lower()
         if lower == b"vary":
             varies = True
         elif lower == b"cache-control":
             caches = True
+        elif lower == b"set-cookie":
+            sets = True
     if set_cookie is not None:
-        _set_cookie(headers, set_cookie.encode("ascii"))
+        cookie = set_cookie.encode("ascii")
+        if sets:
+            headers = _without(headers, cookie[: cookie.index(b"=") + 1])
+        headers.append((b"set-cookie", cookie))
         if not caches:
             headers.append((b"cache-control", b"no-store"))
     if vary and varies:
@@ -32,13 +37,11 @@ def with_session_headers(message: Message, set_cookie: str | None, vary: bool) -
     return {**message, "headers": headers}
 
 
-def _set_cookie(headers: list[tuple[bytes, bytes]], cookie: bytes) -> None:
-    """Append the cookie, in place of one of that name which the app may have set or deleted by itself."""
-    name = cookie[: cookie.index(b"=") + 1]
-    headers[:] = [
+def _without(headers: list[tuple[bytes, bytes]], name: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers without those by which the app itself has set or deleted the cookie of this name (``name=``)."""
+    return [
         header for header in headers if header[0].lower() != b"set-cookie" or not header[1].lstrip().startswith(name)
     ]
-    headers.append((b"set-cookie", cookie))
 
 
 def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:

@@ -60,6 +60,8 @@ class Standing:
     """Whether it was said that what is pending now is dropped."""
     over = False
     """Whether the session ended: destroyed here or elsewhere, or expired."""
+    saving: asyncio.Lock | None = None
+    """What the request's tasks take in turn to ask the store, as soon as one of them has to wait for it."""
     failed = False
     """Whether the response failed, so that nothing is claimed for it any more."""
     refused = False
@@ -80,8 +82,6 @@ class Standing:
         """Whether it is too late for a cookie."""
         self.blind = False
         """Whether the store failed when it was to be loaded: then nothing is written."""
-        self.saving: asyncio.Lock | None = None
-        """What the request's tasks take in turn to ask the store, as soon as one of them has to wait for it."""
         self.unsure: tuple[bytes, ...] = ()
         """Payloads of ours whose writing failed: each may have been written all the same, or may be yet."""
 
