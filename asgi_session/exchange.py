@@ -44,6 +44,8 @@ class Exchange(Standing):
     _state: dict[str, Any]
     claims: Claims | None = None
     """Messages that were claimed, whose fate is open."""
+    _saving: asyncio.Lock | None = None
+    """What the request's tasks take in turn to ask the store, as soon as one of them has to wait for it."""
 
     def stand_within(self, outer: Exchange) -> None:
         """Be the next one within another of the same connection."""
@@ -195,7 +197,7 @@ class Exchange(Standing):
         if self.blind:
             self._drop_blind_changes()
             return nothing()
-        if self.saving is None and self.settings.answers_at_once:
+        if self._saving is None and self.settings.answers_at_once:
             return Commit(self, None, saving).run(look)
         return self._commit_in_turn(saving=saving)
 
@@ -207,7 +209,7 @@ class Exchange(Standing):
 
     def is_at_work(self) -> bool:
         """Whether another task of the request is saving, loading or claiming."""
-        return self.saving is not None and self.saving.locked()
+        return self._saving is not None and self._saving.locked()
 
     async def _commit_in_turn(self, *, saving: bool) -> None:
         hold = Hold()
@@ -252,7 +254,7 @@ class Exchange(Standing):
             and (session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session)))
         ):
             return True
-        if session.accessed and self.saving is not None and self.is_at_work():
+        if session.accessed and self._saving is not None and self.is_at_work():
             return True
         return self._state.get("session") is not session and self._left_by_app() is not session
 
@@ -322,9 +324,9 @@ class Exchange(Standing):
 
     def _lock(self) -> asyncio.Lock:
         """What one request's tasks ask of the store is asked one after the other."""
-        if self.saving is None:
-            self.saving = asyncio.Lock()
-        return self.saving
+        if self._saving is None:
+            self._saving = asyncio.Lock()
+        return self._saving
 
 
 async def nothing() -> None:

@@ -169,7 +169,7 @@ class Journal(dict[str, Any]):
 
     def _starts_afresh(self) -> bool:
         """Whether `regenerate` was called, and is not to keep the data."""
-        return self._asked & (RENEWED | KEEPS) == RENEWED
+        return _is_fresh_start(self._asked)
 
     def _current_id(self) -> str:
         if self._id is None:
@@ -258,7 +258,7 @@ class Journal(dict[str, Any]):
         elif flash_log:  # two logs in a row: let the difference of the queues speak
             self._flash_log = NOTHING_DONE
         self._asked |= asked
-        if asked & (RENEWED | KEEPS) == RENEWED:
+        if _is_fresh_start(asked):  # and stays one, whatever was asked for since
             self._asked &= ~KEEPS
         if age_assigned:
             self._current_cookie().assigned = True
@@ -395,6 +395,11 @@ class Journal(dict[str, Any]):
         self.accessed = True
         if key not in self._before and dict.__contains__(self, key):
             self._before[key] = image(dict.__getitem__(self, key))
+
+
+def _is_fresh_start(asked: int) -> bool:
+    """Whether what was asked for is a new id without the data."""
+    return asked & (RENEWED | KEEPS) == RENEWED
 
 
 def check_key(key: object) -> None:

@@ -71,12 +71,12 @@ class Response(Exchange):
             look = self.session._look()
             if look[0] or self.may_have_work(values=False):
                 try:
-                    if self.saving is not None:
+                    if self._saving is not None:
                         await self.settled()
                     await self.commit(look)
-                    tries = 0 if self.settings.answers_at_once else TRIES
-                    while tries and not self.over and self.has_changes():  # by another task, meanwhile
-                        tries -= 1
+                    for _ in range(0 if self.settings.answers_at_once else TRIES):
+                        if self.over or not self.has_changes():  # by another task, meanwhile
+                            break
                         await self.commit()
                 except BaseException as error:
                     if not await self._answer_for(error):

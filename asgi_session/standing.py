@@ -5,7 +5,6 @@ A leaf that commit, claims and loading share: it takes no decision.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -60,8 +59,6 @@ class Standing:
     """Whether it was said that what is pending now is dropped."""
     over = False
     """Whether the session ended: destroyed here or elsewhere, or expired."""
-    saving: asyncio.Lock | None = None
-    """What the request's tasks take in turn to ask the store, as soon as one of them has to wait for it."""
     failed = False
     """Whether the response failed, so that nothing is claimed for it any more."""
     refused = False

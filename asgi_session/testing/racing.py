@@ -99,9 +99,8 @@ class Racing(Rules):
         touch = comparing(store)
         first = await self.given(store, "a", record(n=1))
         second = record(n=2, life=2 * LONG)
-        early = [touch("a", time.time() + LONG / 2, expected=first) for _ in range(CROWD)]
-        late = [touch("a", time.time() + LONG / 2, expected=first) for _ in range(CROWD)]
-        await asyncio.gather(*early, store.replace("a", second, expected=first), *late)
+        touches = [touch("a", time.time() + LONG / 2, expected=first) for _ in range(2 * CROWD)]
+        await asyncio.gather(*touches[:CROWD], store.replace("a", second, expected=first), *touches[CROWD:])
         self.expiry_is(
             await self.found(store, "a"),
             second.expires,

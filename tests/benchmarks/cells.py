@@ -92,7 +92,9 @@ async def prepare(kind: type[Contender], name: str, data: dict[str, Any]) -> Cel
     assert await browser.visit(contender.snapshot) == data or kind is Bare
     cookie = browser.cookie
     assert (cookie is None) is (kind is Bare)
-    forgeries = [forge(cookie, number) if cookie else None for number in range(_FORGERIES)]
+    forgeries = [
+        forge(cookie, number) if cookie else None for number in range(_FORGERIES if name == "forged anew" else 1)
+    ]
     before, uses, after = {
         "no cookie": (None, [contender.nothing], None),
         "untouched": (cookie, [contender.nothing], None),
