@@ -21,6 +21,7 @@ from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.settings import logger
 from asgi_session.standing import Standing, report
+from asgi_session.usual_commit import is_usual, store_values
 
 IN_CHARGE = "asgi_session"
 """The key in the ASGI scope under which the innermost middleware's exchange stands; it knows the ones around it."""
@@ -198,6 +199,8 @@ class Exchange(Standing):
             self._drop_blind_changes()
             return nothing()
         if self._saving is None and self.settings.answers_at_once:
+            if look is not None and is_usual(self, look):
+                return store_values(self, look)
             return Commit(self, None, saving).run(look)
         return self._commit_in_turn(saving=saving)
 

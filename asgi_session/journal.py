@@ -200,6 +200,8 @@ class Journal(dict[str, Any]):
         The flash queue counts as changed where a message went and its like came. So does a set that took the place of a
         list with the same items: it is to be refused.
         """
+        if self._is_new and not self._loaded:
+            return self._look_at_new()
         changes: dict[str, object] = {}
         images: dict[str, object] = {}
         for key, before in self._before.items():
@@ -220,6 +222,16 @@ class Journal(dict[str, Any]):
             changes[FLASH] = self._before[FLASH]
         return changes, images
 
+    def _look_at_new(self) -> Look:
+        """The same where there was nothing: then all that the session holds has changed."""
+        changes: dict[str, object] = {}
+        images: dict[str, object] = {}
+        for key, value in dict.items(self):
+            now = changes[key] = value if value.__class__ in SCALARS else image(value)
+            if now.__class__ is tuple:
+                images[key] = now
+        return changes, images
+
     def _start_over(self, images: dict[str, object]) -> Draft:
         """Take note of nothing as yet: what is changed from here on belongs to the next commit.
 
@@ -230,12 +242,16 @@ class Journal(dict[str, Any]):
         if self._cookie is not None:
             age_assigned, self._cookie.assigned = self._cookie.assigned, False
         draft = self._before, self._shared, self._increments, self._flash_log, self._asked, age_assigned
+        self._note_nothing(images)
+        self._asked &= DESTROYED
+        return draft
+
+    def _note_nothing(self, images: dict[str, object]) -> None:
+        """Drop the notes on values: those that there are now, of which these are the images, count from here on."""
         self._before = images
         self._shared = _NO_KEYS
         self._increments = _NO_INCREMENTS
         self._flash_log = NOTHING_DONE
-        self._asked &= DESTROYED
-        return draft
 
     def _undo_commit(self, draft: Draft, in_doubt: Iterable[str] | None = None) -> None:
         """Note again what a failed commit was to write.
@@ -263,8 +279,12 @@ class Journal(dict[str, Any]):
         if age_assigned:
             self._current_cookie().assigned = True
         if in_doubt is not None:
-            self._asked |= FORCED
-            self._before |= {key: NEVER_THE_SAME for key in in_doubt if key != FLASH}
+            self._doubt(in_doubt)
+
+    def _doubt(self, keys: Iterable[str]) -> None:
+        """Write these keys in any case: they may be stored although their writing failed."""
+        self._asked |= FORCED
+        self._before |= {key: NEVER_THE_SAME for key in keys if key != FLASH}
 
     def _rebase(self, theirs: dict[str, Any]) -> None:
         """Make this request's changes changes to `theirs`, the state that is stored now."""
