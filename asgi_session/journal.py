@@ -10,7 +10,7 @@ Two rules make changes visible without a flag and without comparing everything:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -400,6 +400,17 @@ class Journal(dict[str, Any]):
         self.accessed = True
         value = dict.get(self, key, ABSENT)
         self._before[key] = value if value.__class__ in SCALARS else image(value)
+
+    def _admit_all(self, keys: Collection[str]) -> None:
+        """The same for several keys, of which none is noted unless all are right."""
+        for key in keys:
+            check_key(key)
+        if self._asked:
+            self._refuse_if_destroyed()
+        for key in keys:
+            if key not in self._before:
+                value = dict.get(self, key, ABSENT)
+                self._before[key] = value if value.__class__ in SCALARS else image(value)
 
     def _count(self, key: str, added: float) -> None:
         """Note what was added to a number."""

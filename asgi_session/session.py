@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.images import ABSENT, SCALARS, image, shows
-from asgi_session.journal import Journal, check_key, is_number
+from asgi_session.journal import Journal, is_number
 from asgi_session.session_cookie import SessionCookie
 
 _ONE_BY_ONE = Lock()
@@ -262,11 +262,7 @@ class Session(Journal):
     def update(self, /, *args: Any, **kwargs: Any) -> None:
         self.accessed = True
         new = dict(*args, **kwargs)
-        for key in new:  # all of them before anything is noted
-            check_key(key)
-        for key in new:
-            if key not in self._before:
-                self._admit(key)
+        self._admit_all(new)
         if self._increments:
             for key in new:
                 self._discount(key)
