@@ -245,7 +245,11 @@ class Commit:
         return (None, None) if expires is None else (max(1, int(expires - time.time())), expires)
 
     async def _leave(self) -> Outcome:
-        self._standing.over |= self._session._asked & DESTROYED != 0
+        standing, session = self._standing, self._session
+        if session._starts_afresh():  # what is written next is another session
+            standing.over = False
+        standing.over |= session._asked & DESTROYED != 0
+        session._asked &= DESTROYED
         return "done"
 
     async def _replace(self) -> Outcome:

@@ -195,6 +195,36 @@ async def test_what_was_asked_of_a_save_that_failed_is_done_by_the_next_commit(m
     assert (set_cookie(response) is not None) is (method == "touch")
 
 
+@pytest.mark.parametrize("method", ["touch", "regenerate"])
+async def test_what_was_asked_of_a_new_session_that_holds_nothing_is_done_with(method: str) -> None:
+    store = SpyStore()
+
+    async def handler(request: Request) -> None:
+        getattr(request.state.session, method)()
+        assert request.state.session.modified
+        await request.state.session.save()
+        assert not request.state.session.modified
+
+    assert set_cookie(await Browser(store=store).visit(handler)) is None
+    assert store.calls == []
+
+
+async def test_a_fresh_start_takes_the_place_of_a_session_that_ended_even_if_it_is_saved_empty_first() -> None:
+    browser, store = await signed_in()
+
+    async def handler(request: Request) -> None:
+        await browser.tab().visit(destroy)
+        request.session["b"] = 2
+        with pytest.raises(SessionNotFound):
+            await request.state.session.save()
+        request.state.session.regenerate()
+        await request.state.session.save()
+        request.session["c"] = 3
+
+    assert set_cookie(await browser.visit(handler)) is not None
+    assert await store.data() == {"c": 3}
+
+
 async def test_a_new_session_whose_save_failed_is_created_by_the_next_commit() -> None:
     store = SpyStore()
     browser = Browser(store=store)
