@@ -7,9 +7,12 @@ Write ``session: SessionDep``, never ``session: Session`` alone: FastAPI refuses
 
 from typing import Annotated
 
-from fastapi import Depends, HTTPException
-from fastapi.openapi.models import APIKey, APIKeyIn
-from fastapi.security.base import SecurityBase
+try:
+    from fastapi import Depends, HTTPException
+    from fastapi.openapi.models import APIKey, APIKeyIn
+    from fastapi.security.base import SecurityBase
+except ImportError as error:
+    raise ImportError("asgi_session.fastapi needs FastAPI: pip install 'asgi-session[fastapi]'") from error
 from starlette.requests import HTTPConnection
 
 from asgi_session.flash import Flash

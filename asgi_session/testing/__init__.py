@@ -18,6 +18,12 @@ Some tests need a record that has expired. Left alone, they wait for it, as a ba
 A store that departs from one of the promises on purpose says so by overriding that one test.
 """
 
+try:
+    import pytest  # noqa: F401
+    import pytest_asyncio  # noqa: F401
+except ImportError as error:
+    raise ImportError("asgi_session.testing needs pytest and pytest-asyncio") from error
+
 from asgi_session.testing.creating import Creating
 from asgi_session.testing.destroying import Destroying
 from asgi_session.testing.expiring import Expiring
