@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from asgi_session.deadlines import Deadlines
 from asgi_session.doctor import (
@@ -17,12 +18,13 @@ from asgi_session.doctor import (
     examine_for_connect_mongo,
     examine_for_document,
     examine_for_update,
+    examine_form,
     look_through,
 )
 from asgi_session.exceptions import StoreError
 from asgi_session.patience import PatientStore
 from asgi_session.signing import CookieSigner
-from asgi_session.stores.base import Store
+from asgi_session.stores.base import Record, Store
 
 WELL, ILL, NO_ANSWER, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: nothing found; something found; the question could not be answered; Ctrl-C, as shells have it."""
@@ -86,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         "--stringify",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="MongoDB: the store's option; with --no-stringify, report also what a document can't hold",
+        help="MongoDB: the option of the store and of connect-mongo, which must be the same; sessions that are kept in "
+        "the other form are reported, and with --no-stringify also what a document can't hold",
     )
     doctor.add_argument("--prefix", metavar="P", default="sess:", help="Redis: of the keys (default %(default)s)")
     doctor.add_argument(
@@ -118,7 +121,7 @@ async def _doctor(options: argparse.Namespace, cookie: bytes | None) -> int:
     return ILL if report.harmed or not cookie_is_well else WELL
 
 
-def _open(options: argparse.Namespace) -> tuple[Store, list[Callable[[str], Iterable[Finding]]]]:
+def _open(options: argparse.Namespace) -> tuple[Store, list[Callable[[Record], Iterable[Finding]]]]:
     """The store, and who examines what is in it.
 
     Raises:
@@ -134,12 +137,14 @@ def _open(options: argparse.Namespace) -> tuple[Store, list[Callable[[str], Iter
             mongo = MongoStore.from_url(
                 url, collection=options.collection, stringify=options.stringify, create_index=False
             )
-            examiners = [examine, examine_for_connect_mongo, examine_for_update]
-            return mongo, [*examiners, *([] if options.stringify else [examine_for_document])]
+            of_payload = [examine, examine_for_connect_mongo, examine_for_update]
+            if not options.stringify:
+                of_payload.append(examine_for_document)
+            return mongo, [*map(_reading, of_payload), partial(examine_form, stringify=options.stringify)]
         if scheme in _REDIS:
             from asgi_session.stores.redis import RedisStore
 
-            return RedisStore.from_url(url, prefix=options.prefix), [examine]
+            return RedisStore.from_url(url, prefix=options.prefix), [_reading(examine)]
     except ImportError:
         extra = "mongo" if scheme in _MONGO else "redis"
         raise Unanswerable(f"the driver is not installed: pip install 'asgi-session[{extra}]'") from None
@@ -148,6 +153,11 @@ def _open(options: argparse.Namespace) -> tuple[Store, list[Callable[[str], Iter
             f"the driver does not take this URL, collection or prefix ({type(error).__name__})"
         ) from None
     raise Unanswerable("--store takes a URL of " + ", ".join(f"{name}:" for name in (*_MONGO, *_REDIS)))
+
+
+def _reading(examiner: Callable[[str], Iterable[Finding]]) -> Callable[[Record], Iterable[Finding]]:
+    """Have a record's payload examined."""
+    return lambda record: examiner(record.payload)
 
 
 async def _look_at_cookie(store: Store, line: bytes) -> bool:

@@ -19,7 +19,7 @@ from asgi_session.exceptions import StoreError
 from asgi_session.flash_queue import FLASH
 from asgi_session.json_text import loads
 from asgi_session.patience import PatientStore
-from asgi_session.stores.base import Store
+from asgi_session.stores.base import Record, Store
 
 PATIENCE = 30.0
 """Seconds that reading one record may take."""
@@ -65,8 +65,8 @@ class Report:
             self.kinds.setdefault(finding.kind, Counter())[finding.key] += 1
 
 
-async def look_through(store: Store, sample: int, *examiners: Callable[[str], Iterable[Finding]]) -> Report:
-    """Read at most `sample` live records of a store and have each payload examined.
+async def look_through(store: Store, sample: int, *examiners: Callable[[Record], Iterable[Finding]]) -> Report:
+    """Read at most `sample` live records of a store and have each examined.
 
     Raises:
         StoreError: the store can't be read at all. A single record that can't be read is a finding.
@@ -84,7 +84,7 @@ async def look_through(store: Store, sample: int, *examiners: Callable[[str], It
         if record is None:
             report.missed += 1
         else:
-            report.add({finding for examiner in examiners for finding in examiner(record.payload)})
+            report.add({finding for examiner in examiners for finding in examiner(record)})
     return report
 
 
@@ -148,6 +148,15 @@ def examine_for_document(text: str) -> Iterator[Finding]:
         yield Finding(
             "a MongoDB document can't hold it (a lone surrogate, more than 64 bits, NUL in a key, nested too deeply)"
         )
+
+
+def examine_form(record: Record, *, stringify: bool) -> Iterator[Finding]:
+    """Whether connect-mongo could read a record in MongoDB: only the form that its ``stringify`` writes."""
+    from asgi_session.stores.mongo import is_text
+
+    if is_text(record) is not stringify:
+        kept, option = ("a sub-document", "stringify") if stringify else ("text", "no-stringify")
+        yield Finding(f"is kept as {kept}, which connect-mongo can't read with the option given here (--{option})")
 
 
 def _exactly(digits: str) -> int | Decimal:

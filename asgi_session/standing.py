@@ -279,5 +279,6 @@ class Standing:
 
 def report(error: BaseException) -> None:
     """Log a failure of the store: which kind, never what the backend said, which may quote ids or data."""
-    cause = error.__cause__
-    logger.error("%s%s", error, "" if cause is None else f" ({type(cause).__name__})")
+    text, cause = str(error), error.__cause__
+    kind = "" if cause is None else type(cause).__name__
+    logger.error("%s%s", text, "" if kind in text else f" ({kind})")

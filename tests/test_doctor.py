@@ -267,9 +267,28 @@ def test_it_finds_nothing_in_a_healthy_collection(
     mongo: Any, mongo_store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(mongo.sessions, "one", text(a=1))
-    put(mongo.sessions, "two", {"cookie": COOKIE, "document": True, "since": datetime.now(UTC)})
+    put(mongo.documents, "two", {"cookie": COOKIE, "document": True, "since": datetime.now(UTC)})
     assert doctor("--store", mongo_store) == 0
-    assert "Sessions read: 2." in capsys.readouterr().out
+    assert doctor("--store", mongo_store, "--collection", "documents", "--no-stringify") == 0
+    assert capsys.readouterr().out.count("Sessions read: 1.") == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [
+        ("--stringify", "is kept as a sub-document, which connect-mongo can't read"),
+        ("--no-stringify", "is kept as text, which connect-mongo can't read"),
+    ],
+)
+def test_it_finds_sessions_that_are_kept_in_the_other_form(
+    option: str, found: str, mongo: Any, mongo_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(mongo.sessions, "one", text(a=1))
+    put(mongo.sessions, "two", {"cookie": COOKIE, "a": 1})
+    assert doctor("--store", mongo_store, option) == 1
+    out = capsys.readouterr().out
+    assert "Sessions that would not survive unharmed: 1." in out
+    assert f"1  {found} with the option given here ({option})" in out
 
 
 def test_it_finds_nothing_in_healthy_redis_keys(

@@ -792,6 +792,25 @@ async def test_the_client_is_not_told_what_the_backend_said(store: SpyStore) -> 
     assert "10.0.0.1" not in str(response.headers)
 
 
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (OSError("redis://user:password@10.0.0.1 is down"), "the session store failed (OSError)"),
+        (StoreError("the Redis store failed: TimeoutError"), "the Redis store failed: TimeoutError"),
+    ],
+    ids=["any other error", "a StoreError that names it"],
+)
+async def test_the_log_is_told_the_kind_of_failure_once(
+    store: SpyStore, error: Exception, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await signed_in(store)
+    if isinstance(error, StoreError):
+        error.__cause__ = TimeoutError("10.0.0.1")
+    store.fail("get", error=error)
+    await browser.visit()
+    assert caplog.messages == [logged]
+
+
 async def test_when_the_store_works_again_so_does_everything(store: SpyStore) -> None:
     browser = await signed_in(store)
     store.fail()

@@ -325,6 +325,11 @@ class _StoredRecord(Record):
         self.stored = stored
 
 
+def is_text(record: Record) -> bool:
+    """Whether a record that a `MongoStore` read is kept as JSON text, and not as a sub-document."""
+    return isinstance(record, _StoredRecord) and isinstance(record.stored, str)
+
+
 def _now() -> DatetimeMS:
     return form.date(time.time())
 
