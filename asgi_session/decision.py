@@ -88,7 +88,10 @@ def decide(facts: int) -> Plan:
     if facts & DESTROYED:
         return Plan("destroy" if stored else "nothing", "delete" if facts & (STORED | PRESENTED) else "nothing")
     if not stored or facts & RENEWED:
-        wanted = not facts & EMPTY or facts & SAVE_UNINITIALIZED or (facts & FORCED and not facts & RENEWED)
+        was_empty = stored and not facts & HELD_DATA
+        wanted = (
+            not facts & EMPTY or was_empty or facts & SAVE_UNINITIALIZED or (facts & FORCED and not facts & RENEWED)
+        )
         if wanted and not facts & UNDELIVERABLE:
             return Plan("renew" if stored else "create", "send")
         if stored:

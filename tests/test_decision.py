@@ -80,6 +80,10 @@ TABLE: list[tuple[str, str, CookieAction]] = [
     ("stored held_data renewed keeps changed", "renew", "send"),
     ("stored held_data renewed keeps changed empty", "discard", "delete"),
     ("stored held_data renewed empty save_uninitialized", "renew", "send"),
+    ("stored held_data renewed forced empty", "destroy", "delete"),
+    ("stored renewed empty", "renew", "send"),  # it was stored empty, and nobody made it so
+    ("stored renewed keeps empty", "renew", "send"),
+    ("stored renewed changed", "renew", "send"),
     # destroyed
     ("stored held_data destroyed empty", "destroy", "delete"),
     ("stored destroyed empty touched rolling changed save_uninitialized", "destroy", "delete"),
@@ -91,6 +95,7 @@ TABLE: list[tuple[str, str, CookieAction]] = [
     ("undeliverable empty save_uninitialized", "nothing!", "nothing"),
     ("undeliverable stored held_data renewed changed", "destroy!", "delete"),
     ("undeliverable stored held_data renewed empty", "destroy", "delete"),
+    ("undeliverable stored renewed empty", "destroy!", "delete"),
     ("undeliverable stored held_data changed", "replace", "nothing"),
 ]
 

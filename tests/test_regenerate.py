@@ -106,6 +106,20 @@ async def test_a_session_that_held_data_and_gets_none_after_is_deleted_with_its_
     assert await store.sids() == []
 
 
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_session_that_was_stored_empty_is_kept_under_its_new_id(keep: bool) -> None:
+    store = SpyStore()
+    browser = Browser(store=store, save_uninitialized=True)  # as many Express apps have it
+    await browser.visit()
+    (old,) = await store.sids()
+    here = Browser(store=store)
+    here.cookies = browser.cookies
+    assert set_cookie(await here.visit(renew(keep=keep))) is not None
+    (new,) = await store.sids()
+    assert new != old
+    assert await store.data() == {}
+
+
 async def test_with_save_uninitialized_it_is_kept_under_its_new_id() -> None:
     browser, store, old = await signed_in(save_uninitialized=True)
     await browser.visit(renew())
