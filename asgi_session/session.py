@@ -232,11 +232,13 @@ class Session(Journal):
             self._discount(key)
 
     def __delitem__(self, key: str) -> None:
+        self._refuse_if_destroyed()
         self._note(key)
         dict.__delitem__(self, key)
         self._discount(key)
 
     def clear(self) -> None:
+        self._refuse_if_destroyed()
         self.accessed = True
         for key in dict.__iter__(self):
             self._note(key)
@@ -244,11 +246,13 @@ class Session(Journal):
         dict.clear(self)
 
     def pop(self, key: str, *default: Any) -> Any:
+        self._refuse_if_destroyed()
         self._note(key)
         self._discount(key)
         return dict.pop(self, key, *default)
 
     def popitem(self) -> tuple[str, Any]:
+        self._refuse_if_destroyed()
         self.accessed = True
         for key in dict.__reversed__(self):
             return key, self.pop(key)
