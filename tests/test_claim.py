@@ -16,7 +16,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asgi_session import Cookie, Flash, Session, SessionError, SessionMiddleware, StoreError
 
-from .clients import SECRET, Browser, attributes, call, cookie_header, http_scope, put, set_cookie, websocket_scope
+from .clients import (
+    SECRET,
+    Browser,
+    Handler,
+    attributes,
+    call,
+    cookie_header,
+    http_scope,
+    put,
+    set_cookie,
+    websocket_scope,
+)
 from .clock import START, Clock
 from .spy_store import SpyStore
 from .test_merge import race, yielding
@@ -923,3 +934,26 @@ async def test_and_gives_it_to_the_next_claim_of_the_request() -> None:
 
     assert (await browser.visit(handler)).json() == ["x", "y", "new"]
     assert await store.data() == {"a": 1, "flash": {"error": ["z"]}}
+
+
+def queueing(text: str) -> Handler:
+    return lambda request: request.state.flash("info", text)
+
+
+async def test_once_the_response_has_started_every_claim_looks_at_the_store() -> None:
+    store = SpyStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+    claimed: list[list[Any]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        claimed.append(await scope["state"]["flash"].claim("info"))
+        await send({"type": "websocket.accept"})
+        for text in ("one", "two"):
+            await browser.tab().visit(queueing(text))
+            claimed.append(await scope["state"]["flash"].claim("info"))
+        await send({"type": "websocket.close"})
+
+    middleware = SessionMiddleware(app, secret=SECRET, store=store)
+    await call(middleware, websocket_scope(headers=cookie_header(browser.cookies)))
+    assert claimed == [[], ["one"], ["two"]]

@@ -21,21 +21,23 @@ _FORBIDDEN = {13}
 class ExpiryIndex:
     """The index `expires_1` of one collection: created once, beside the first operations.
 
-    An index with other options is left as it is. A creation that failed is tried again, at the earliest a minute later.
+    An index with other options is left as it is. A creation that failed is tried again by the next operation, and then
+    after pauses that double, up to a minute; one that is forbidden, once a minute.
     Each kind of trouble is logged once; sessions work without the index, for every read looks at the expiry itself.
     """
 
     PATIENCE = 1.0
     """Seconds for which the operations that come first wait for it."""
 
-    RETRY = 60.0
-    """Seconds from a failed creation to the next try."""
+    LONGEST_PAUSE = 60.0
+    """Seconds from a failed creation to the next try, at the most."""
 
     def __init__(self, collection: AsyncCollection[Any]) -> None:
         self._collection = collection
         self._task: asyncio.Task[None] | None = None
         self._started = 0.0
         self._next_try = 0.0
+        self._pause = 0.0
         self._logged: set[str] = set()
         self.settled = False
         """Whether nothing is left to do."""
@@ -66,8 +68,9 @@ class ExpiryIndex:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        self._next_try = time.time() + self.RETRY
         code = error.code if isinstance(error, OperationFailure) else None
+        self._next_try = time.time() + (self.LONGEST_PAUSE if code in _FORBIDDEN else self._pause)
+        self._pause = min(max(1.0, 2 * self._pause), self.LONGEST_PAUSE)
         if code in _OTHER_OPTIONS:
             self.settled = True
             trouble = (
