@@ -101,7 +101,7 @@ class Request:
             self.failed = True
 
     def _do(self, operation: str) -> None:
-        writes = operation in ("put", "nested", "increment", "add", "touch", "regenerate", "keep")
+        writes = operation in ("put", "nested", "delete", "increment", "add", "touch", "regenerate", "keep")
         if self.destroyed and writes:
             raise Destroyed
         match operation:
