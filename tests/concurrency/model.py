@@ -78,6 +78,7 @@ class Request:
         self.is_new = False
         self.view: Data = {}
         self.claimed: list[Any] = []
+        self.was_empty = False
         self.emptied = False
         self.renewal: str | None = None
         self.destroyed = False
@@ -143,12 +144,15 @@ class Request:
     def load(self, stored: dict[str, Data]) -> None:
         self.is_new = self.sid not in stored
         self.view = dict(stored.get(self.sid, {}))
+        self.was_empty = not self.view
         self.work()
 
     def claim(self, stored: dict[str, Data]) -> None:
         self.program.pop(0)
         got: list[Any] = []
         if not self.is_new and self.renewal != "fresh" and self.sid in stored:
+            if queue_of(self.view):  # else there is nothing to ask the store for
+                self.was_empty = not stored[self.sid]
             got = queue_of(stored[self.sid])
             for message in self.taken:
                 if message in got:
@@ -182,6 +186,9 @@ class Request:
             return "delete" if stored.pop(self.sid, None) is not None else None
         if self.renewal == "fresh":
             there = stored.pop(self.sid, None) is not None
+            if self.was_empty and not self.emptied:
+                stored[new_id(self.number)] = self._changed({})
+                return "set"
             return self._store_anew(stored) or ("delete" if there else None)
         if self.sid not in stored:
             return None
@@ -189,9 +196,10 @@ class Request:
         changed = self._changed(now)
         if self.renewal == "keep":
             del stored[self.sid]
-            if changed:
-                stored[new_id(self.number)] = changed
-            return "set" if changed else "delete"
+            if not changed and (now or self.emptied):
+                return "delete"
+            stored[new_id(self.number)] = changed
+            return "set"
         if not changed and (now or self.emptied):
             del stored[self.sid]
             return "delete"
