@@ -246,19 +246,25 @@ class Exchange(Standing):
             or self.owed != "nothing"
         )
 
-    def has_changes(self) -> bool:
-        """Whether something was done to the session that is not committed."""
+    def has_changes(self, or_claims: bool = False) -> bool:
+        """Whether something was done to the session that is not committed.
+
+        Args:
+            or_claims: True: or messages were claimed whose fate is open.
+        """
         session = self.session
         if session is None:
             return False
-        if (
-            session.accessed
-            and (session._before or session._asked or session._cookie is not None or self.claims is not None)
-            and (session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session)))
-        ):
-            return True
-        if session.accessed and self._saving is not None and self.is_at_work():
-            return True
+        if session.accessed:
+            claimed = self.claims is not None
+            if claimed and or_claims:
+                return True
+            if (claimed or session._before or session._asked or session._cookie is not None) and (
+                session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session))
+            ):
+                return True
+            if self._saving is not None and self.is_at_work():
+                return True
         return self._state.get("session") is not session and self._left_by_app() is not session
 
     def step_back(self, outer: Exchange) -> None:

@@ -38,7 +38,7 @@ class Response(Exchange):
         if self.headers_gone:
             if not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close":
                 self.complete = True
-                if self._accepted or self.claims is not None or self.has_changes():
+                if self._accepted or self.has_changes(True):  # or claims
                     return self._end(message)
         elif kind in _STARTS:
             status = message.get("status", 200)
