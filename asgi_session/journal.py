@@ -197,8 +197,9 @@ class Journal(dict[str, Any]):
     def _look(self) -> Look:
         """Which keys have another value than before.
 
-        The flash queue counts as changed where a message went and its like came. So does a set that took the place of a
-        list with the same items: it is to be refused.
+        The flash queue counts as changed where a message went and its like came. So does a set that was assigned in the
+        place of a list with the same items: it is to be refused. Inside of a value that was loaded, it changes nothing
+        that is stored, and to look for it would make reading such values a third dearer.
         """
         if self._is_new and not self._loaded:
             return self._look_at_new()
@@ -214,13 +215,21 @@ class Journal(dict[str, Any]):
                     changes[key] = value
             else:
                 now = image(value)
-                if before is ABSENT or not same(before, now) or not shows_json(now, value):
+                if (
+                    before is ABSENT
+                    or not same(before, now)
+                    or not (self._is_as_loaded(key, value) or shows_json(now, value))
+                ):
                     changes[key] = now
                 if now.__class__ is tuple:
                     images[key] = now
         if self._flash_log and FLASH not in changes and any(c.taken and c.added for c in self._flash_log.values()):
             changes[FLASH] = self._before[FLASH]
         return changes, images
+
+    def _is_as_loaded(self, key: str, value: object) -> bool:
+        """Whether a value is the very one that was loaded, whatever became of it."""
+        return isinstance(self._loaded, dict) and self._loaded.get(key) is value
 
     def _look_at_new(self) -> Look:
         """The same where there was nothing: then all that the session holds has changed."""

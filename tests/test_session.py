@@ -492,6 +492,23 @@ async def test_what_json_can_not_hold_fails_even_where_json_of_the_same_look_is_
     assert await browser.read() == {"bad": stored}
 
 
+@pytest.mark.parametrize("mark", [False, True], ids=["nothing else changed", "something else changed"])
+@pytest.mark.parametrize(
+    ("stored", "put_there"), [LOOKALIKES[name] for name in ("a set", "a Decimal", "a date", "a UUID")]
+)
+async def test_put_inside_of_what_was_loaded_it_is_no_change(stored: Any, put_there: Any, mark: bool) -> None:
+    browser = Browser()
+    await browser.visit(put(outer={"inner": stored}))
+
+    def handler(request: Request) -> None:
+        request.session["outer"]["inner"] = put_there
+        if mark:
+            request.session["other"] = 1
+
+    await browser.visit(handler)
+    assert await browser.read() == {"outer": {"inner": stored}} | ({"other": 1} if mark else {})
+
+
 async def test_a_value_that_fails_leaves_the_stored_session_as_it_was() -> None:
     store = SpyStore()
     browser = Browser(store=store)
