@@ -222,21 +222,13 @@ class Exchange(Standing):
         finally:
             hold.release()
 
-    def may_have_work(self, values: bool = True) -> bool:
-        """Whether the start of a response may call for a commit.
-
-        Args:
-            values: False: beside what was done to the session's values.
-        """
+    def may_have_work(self) -> bool:
+        """Whether the start of a response may call for a commit, whatever was done to the session's values."""
         session = self.session
         if session is None:
             return False
         if session.accessed and (
-            (values and session._before)
-            or session._asked
-            or session._cookie is not None
-            or self.claims is not None
-            or self.is_at_work()
+            session._asked or session._cookie is not None or self.claims is not None or self.is_at_work()
         ):
             return True
         return (

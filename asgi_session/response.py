@@ -12,6 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 from asgi_session.exception_groups import essence
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
 from asgi_session.exchange import Exchange
+from asgi_session.journal import Look
 from asgi_session.response_headers import with_session_headers
 from asgi_session.settings import logger
 from asgi_session.standing import report
@@ -42,18 +43,24 @@ class Response(Exchange):
                     return self._end(message)
         elif kind in _STARTS:
             status = message.get("status", 200)
-            if status >= 500 or kind == "websocket.close" or (status >= 200 and self.may_have_work()):
-                return self._start(message)
-            if status >= 200:  # nothing is owed, so this is what is left of `_start`
+            if status >= 500 or kind == "websocket.close":
+                return self._start(message, None)
+            if status >= 200:
+                session = self.session
+                accessed = session is not None and session.accessed
+                look = session._look() if session is not None and accessed and session._before else None
+                if (look is not None and look[0]) or self.may_have_work():
+                    return self._start(message, look)
+                # Nothing is owed, so this is what is left of `_start`.
                 self.headers_gone = True
                 if kind == "websocket.accept":
                     self._accepted = True
-                if self.session is not None and self.session.accessed:
+                if accessed:
                     message = with_session_headers(message, None, vary=True)
         send = self._send
         return send(message)
 
-    async def _start(self, message: Message) -> None:
+    async def _start(self, message: Message, look: Look | None) -> None:
         kind = message["type"]
         closing = kind == "websocket.close"
         if closing:
@@ -68,8 +75,8 @@ class Response(Exchange):
                 await self._refuse(error)
                 return
         elif self._saves and self.session is not None:
-            look = self.session._look()
-            if look[0] or self.may_have_work(values=False):
+            look = look or self.session._look()
+            if look[0] or self.may_have_work():
                 try:
                     if self._saving is not None:
                         await self.settled()
