@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from asgi_session import payload
-from asgi_session.cookie import Attributes
+from asgi_session.cookie import Attributes, header_age
 from asgi_session.decision import (
     AGE_ASSIGNED,
     CHANGED,
@@ -233,16 +233,15 @@ class Commit:
         self._expires = None if self._age is None else time.time() + self._age
 
     def _header_age(self) -> tuple[int | None, float | None]:
-        """Max-Age and expiry for a Set-Cookie header, rounded down: no browser shall keep the cookie longer than we.
+        """Max-Age and expiry for a Set-Cookie header.
 
-        With ``rolling`` alone it may, by ``touch_after`` at most, since the store is told no more often.
+        With ``rolling`` alone a browser may keep the cookie longer than we, by ``touch_after`` at most, since the store
+        is told no more often.
         """
-        if self._age is None:
-            return None, None
-        if self._expires is not None:
-            return max(1, int(self._age)), self._expires
+        if self._age is None or self._expires is not None:
+            return header_age(self._age, self._expires)
         _, expires = self._standing.life()
-        return (None, None) if expires is None else (max(1, int(expires - time.time())), expires)
+        return header_age(None if expires is None else expires - time.time(), expires)
 
     async def _leave(self) -> Outcome:
         standing, session = self._standing, self._session

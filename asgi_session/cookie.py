@@ -197,6 +197,16 @@ def set_cookie(name: str, value: str, attributes: Attributes, max_age: int | Non
     return f"{name}={value}; Max-Age={max_age}{front}; Expires={_http_date(int(expires))}{back}"
 
 
+def header_age(age: float | None, expires: float | None) -> tuple[int | None, float | None]:
+    """Max-Age and expiry for a Set-Cookie header, rounded down: no browser shall keep the cookie longer than we.
+
+    Args:
+        age: seconds; None: a browser session.
+        expires: Unix time at which they end.
+    """
+    return (None, None) if age is None else (max(1, int(age)), expires)
+
+
 def delete_cookie(name: str, attributes: Attributes) -> str:
     """The Set-Cookie header that takes the cookie from the client: same name, path, domain and flags."""
     gone = "Thu, 01 Jan 1970 00:00:00 GMT"

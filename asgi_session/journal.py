@@ -236,7 +236,7 @@ class Journal(dict[str, Any]):
         changes: dict[str, object] = {}
         images: dict[str, object] = {}
         for key, value in dict.items(self):
-            now = changes[key] = value if value.__class__ in SCALARS else image(value)
+            now = changes[key] = image(value)
             if now.__class__ is tuple:
                 images[key] = now
         return changes, images
@@ -330,18 +330,17 @@ class Journal(dict[str, Any]):
         even.
         """
         places = places_in(dict.values(self))
-        known = dict(self._loaded)
         loaded: dict[str, Any] = {}
         adopted: dict[str, Any] = {}
         for key, value in theirs.items():
             old = dict.get(self, key)
-            if old is known.get(key):
+            if self._is_as_loaded(key, old):
                 adopted[key] = loaded[key] = adopt(old, value, places)
             elif same(image(old), image(value)):
                 adopted[key] = old
             else:
                 adopted[key] = loaded[key] = value
-        self._loaded = {**known, **loaded}
+        self._loaded = {**dict(self._loaded), **loaded}
         return adopted
 
     def _adds_up(self) -> bool:
@@ -407,8 +406,7 @@ class Journal(dict[str, Any]):
         if self._asked:
             self._refuse_if_destroyed()
         self.accessed = True
-        value = dict.get(self, key, ABSENT)
-        self._before[key] = value if value.__class__ in SCALARS else image(value)
+        self._before[key] = image(dict.get(self, key, ABSENT))
 
     def _admit_all(self, keys: Collection[str]) -> None:
         """The same for several keys, of which none is noted unless all are right."""
@@ -418,8 +416,7 @@ class Journal(dict[str, Any]):
             self._refuse_if_destroyed()
         for key in keys:
             if key not in self._before:
-                value = dict.get(self, key, ABSENT)
-                self._before[key] = value if value.__class__ in SCALARS else image(value)
+                self._before[key] = image(dict.get(self, key, ABSENT))
 
     def _count(self, key: str, added: float) -> None:
         """Note what was added to a number."""

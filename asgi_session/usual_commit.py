@@ -11,6 +11,7 @@ import time
 
 from asgi_session import payload
 from asgi_session.commit import Commit
+from asgi_session.cookie import header_age
 from asgi_session.decision import CREATED, HELD_DATA, PRESENTED, STORED
 from asgi_session.exceptions import StoreError
 from asgi_session.journal import Look
@@ -67,4 +68,4 @@ async def store_values(standing: Standing, look: Look) -> None:
         session._is_new = False
     if created or age is not None:
         standing.owed = "send"
-        standing.owed_age = (None, None) if age is None else (max(1, int(age)), expires)
+        standing.owed_age = header_age(age, expires)
