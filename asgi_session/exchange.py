@@ -198,11 +198,13 @@ class Exchange(Standing):
         if self.blind:
             self._drop_blind_changes()
             return nothing()
-        if self._saving is None and self.settings.answers_at_once:
+        if self._saving is not None:  # another task may change the session while this one waits for its turn
+            look = None
+        elif self.settings.answers_at_once:
             if look is not None and is_usual(self, look):
                 return store_values(self, look)
             return Commit(self, None, saving).run(look)
-        return self._commit_in_turn(saving=saving)
+        return self._commit_in_turn(look, saving)
 
     async def settled(self) -> None:
         """Wait for what other tasks of the request ask of the store."""
@@ -214,11 +216,11 @@ class Exchange(Standing):
         """Whether another task of the request is saving, loading or claiming."""
         return self._saving is not None and self._saving.locked()
 
-    async def _commit_in_turn(self, *, saving: bool) -> None:
+    async def _commit_in_turn(self, look: Look | None, saving: bool) -> None:
         hold = Hold()
         try:
             async with self._lock():
-                await Commit(self, hold, saving).run()
+                await Commit(self, hold, saving).run(look)
         finally:
             hold.release()
 
