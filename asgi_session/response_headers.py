@@ -45,15 +45,14 @@ def _without(headers: list[tuple[bytes, bytes]], name: bytes) -> list[tuple[byte
 
 
 def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:
+    """Have the first Vary header that says anything say so, too; there is at least one."""
     place = None
     for index, (name, value) in enumerate(headers):
         if name.lower() == b"vary":
             if {field.strip().lower() for field in value.split(b",")} & {b"cookie", b"*"}:
                 return
-            if place is None and value.strip():
+            if place is None or not headers[place][1].strip():
                 place = index
-    if place is None:
-        headers.append((b"vary", b"Cookie"))
-    else:
-        name, value = headers[place]
-        headers[place] = (name, value + b", Cookie")
+    assert place is not None
+    name, value = headers[place]
+    headers[place] = (name, value + b", Cookie" if value.strip() else b"Cookie")

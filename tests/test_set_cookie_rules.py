@@ -676,6 +676,8 @@ async def test_a_response_that_does_not_depend_on_it_does_not_vary() -> None:
         (["*"], ["*"]),
         (["Accept", "Cookie"], ["Accept", "Cookie"]),
         (["X-Cookie"], ["X-Cookie, Cookie"]),
+        ([""], ["Cookie"]),
+        (["", "Accept"], ["", "Accept, Cookie"]),
     ],
 )
 async def test_vary_is_merged_and_not_repeated(there: list[str], then: list[str]) -> None:

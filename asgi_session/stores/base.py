@@ -29,7 +29,9 @@ def never_suspends(method: Method) -> Method:
 
 
 def checked_ttl(ttl: float) -> float:
-    """A `Store.ttl`; ValueError where it is not positive and finite."""
+    """A `Store.ttl`; TypeError where it is no number, ValueError where it is not positive and finite."""
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float):
+        raise TypeError("ttl must be a number of seconds")
     if not 0 < ttl < math.inf:
         raise ValueError("ttl must be a positive number of seconds")
     return ttl

@@ -54,7 +54,7 @@ class MemoryStore(Store):
 
     Raises:
         ValueError: `ttl` is not positive and finite, or `max_sessions` is below 1.
-        TypeError: `max_sessions` is not an int.
+        TypeError: `ttl` is no number, or `max_sessions` no int.
     """
 
     def __init__(self, *, ttl: float = Store.ttl, max_sessions: int | None = None) -> None:

@@ -70,7 +70,7 @@ class MongoStore(Store):
         create_index: False leaves the TTL index to somebody else, like connect-mongo's ``autoRemove: "disabled"``.
 
     Raises:
-        TypeError: `collection` is a synchronous one, or none at all.
+        TypeError: `collection` is a synchronous one, or none at all; or `ttl` is no number.
         ValueError: writes to the collection are not acknowledged (``w=0``), or `ttl` is not positive and finite.
 
     Example::

@@ -50,7 +50,7 @@ class RedisStore(Store):
         ttl: life in seconds of a record stored with ``expires=None``.
 
     Raises:
-        TypeError: the client is not an asyncio client.
+        TypeError: the client is not an asyncio client, or `ttl` is no number.
         ValueError: `ttl` is not positive and finite.
     """
 

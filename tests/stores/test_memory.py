@@ -144,6 +144,12 @@ def test_a_ttl_that_is_not_positive_and_finite_is_refused(ttl: float) -> None:
         MemoryStore(ttl=ttl)
 
 
+@pytest.mark.parametrize("ttl", [True, "60", None])
+def test_a_ttl_that_is_no_number_is_refused(ttl: Any) -> None:
+    with pytest.raises(TypeError, match="ttl"):
+        MemoryStore(ttl=ttl)
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_below_one_is_refused(limit: int) -> None:
     with pytest.raises(ValueError, match="max_sessions"):

@@ -112,6 +112,12 @@ def test_a_ttl_that_is_not_positive_is_refused(ttl: float) -> None:
         MongoStore.from_url("mongodb://127.0.0.1:1", ttl=ttl)
 
 
+@pytest.mark.parametrize("ttl", [True, "60", None])
+def test_a_ttl_that_is_no_number_is_refused(ttl: Any) -> None:
+    with pytest.raises(TypeError, match="ttl"):
+        MongoStore.from_url("mongodb://127.0.0.1:1", ttl=ttl)
+
+
 def test_motor_is_never_imported() -> None:
     code = "import sys, asgi_session.stores.mongo; sys.exit('motor' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

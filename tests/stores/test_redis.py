@@ -801,6 +801,12 @@ def test_a_ttl_must_be_positive_and_finite(ttl: float) -> None:
         RedisStore(redis.asyncio.Redis(), ttl=ttl)
 
 
+@pytest.mark.parametrize("ttl", [True, "60", None])
+def test_a_ttl_that_is_no_number_is_refused(ttl: Any) -> None:
+    with pytest.raises(TypeError, match="ttl"):
+        RedisStore(redis.asyncio.Redis(), ttl=ttl)
+
+
 async def test_a_store_from_a_url_works_on_every_server(redis_url: str, redis_prefix: str) -> None:
     async with RedisStore.from_url(redis_url, prefix=redis_prefix, ttl=100) as store:
         record = Record("payload", soon())
