@@ -12,9 +12,9 @@ import pytest
 from starlette.requests import Request
 
 from asgi_session import Cookie, Record, decision
-from asgi_session.commit import _CARRY_OUT
 from asgi_session.decision import CookieAction, Plan, StoreAction, decide, is_due
 from asgi_session.signing import CookieSigner
+from asgi_session.store_actions import _CARRY_OUT
 
 from .clients import SECRET, Browser, attributes, set_cookie
 from .clock import START, Clock

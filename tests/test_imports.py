@@ -68,7 +68,9 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     assert [module for module in MODULES if module != "asgi_session" and module in reachable(module)] == []
 
 
-MIDDLEWARE = {f"asgi_session.{module}" for module in ("middleware", "response", "exchange", "commit", "settings")}
+MIDDLEWARE = {
+    f"asgi_session.{module}" for module in ("middleware", "response", "exchange", "commit", "store_actions", "settings")
+}
 
 
 def test_no_module_but_the_tests_kit_imports_the_package_itself() -> None:
