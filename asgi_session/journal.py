@@ -23,10 +23,8 @@ from asgi_session.images import (
     ABSENT,
     NEVER_THE_SAME,
     SCALARS,
-    adopt,
     copied,
     image,
-    places_in,
     same,
     shows,
     shows_json,
@@ -46,7 +44,7 @@ class Owner(Protocol):
     async def claim(self, category: str | None) -> Queue: ...
 
 
-_NO_KEYS: Set[str] = frozenset()
+NO_KEYS: Set[str] = frozenset()
 _NO_INCREMENTS: Mapping[str, float] = MappingProxyType({})
 
 Look = tuple[dict[str, object], dict[str, object]]
@@ -95,7 +93,7 @@ class Journal(dict[str, Any]):
         self._is_new = sid is None
         self._before: dict[str, object] = {}
         self._increments = _NO_INCREMENTS
-        self._shared = _NO_KEYS
+        self._shared = NO_KEYS
         self._flash_log = NOTHING_DONE
         self._asked = 0
         self.accessed = False
@@ -258,7 +256,7 @@ class Journal(dict[str, Any]):
     def _note_nothing(self, images: dict[str, object]) -> None:
         """Drop the notes on values: those that there are now, of which these are the images, count from here on."""
         self._before = images
-        self._shared = _NO_KEYS
+        self._shared = NO_KEYS
         self._increments = _NO_INCREMENTS
         self._flash_log = NOTHING_DONE
 
@@ -294,70 +292,6 @@ class Journal(dict[str, Any]):
         """Write these keys in any case: they may be stored although their writing failed."""
         self._asked |= FORCED
         self._before |= {key: NEVER_THE_SAME for key in keys if key != FLASH}
-
-    def _rebase(self, theirs: dict[str, Any]) -> None:
-        """Make this request's changes changes to `theirs`, the state that is stored now."""
-        changed, _ = self._look()
-        changed |= dict.fromkeys(self._shared)
-        if self._flash_log:  # somebody else may have done the same, and undone it since
-            changed[FLASH] = ABSENT
-        images = {key: image(theirs.get(key, ABSENT)) for key in self._before}
-        merged = self._adopted({key: value for key, value in theirs.items() if key not in changed})
-        mine: dict[str, Any] = {}
-        for key in changed:
-            if key == FLASH:
-                value = flash_queue.merge(
-                    value_of(self._before.get(key, ABSENT)), dict.get(self, key), theirs.get(key), self._flash_log
-                )
-                mine[key] = ABSENT if value is None else value
-            elif key in self._increments and is_number(theirs.get(key, 0)):
-                mine[key] = theirs.get(key, 0) + self._increments[key]
-            else:
-                mine[key] = dict.get(self, key, ABSENT)
-        result = {key: mine.get(key, merged.get(key)) for key in theirs} | mine
-        new = [key for key in merged if not dict.__contains__(self, key)]
-        dict.clear(self)
-        dict.update(self, {key: value for key, value in result.items() if value is not ABSENT})
-        self._before = {key: before for key, before in images.items() if key in changed or isinstance(before, tuple)}
-        self._watch(new)
-        left, _ = self._look()
-        self._shared = {key for key in changed if key in images and key not in left and key != FLASH}
-
-    def _adopted(self, theirs: dict[str, Any]) -> dict[str, Any]:
-        """Values that this request did not change, in the containers that the handler was given.
-
-        Only what was loaded is given other content. What the handler assigned under a key may be anybody's, a constant
-        even.
-        """
-        places = places_in(dict.values(self))
-        loaded: dict[str, Any] = {}
-        adopted: dict[str, Any] = {}
-        for key, value in theirs.items():
-            old = dict.get(self, key)
-            if self._is_as_loaded(key, old):
-                adopted[key] = loaded[key] = adopt(old, value, places)
-            elif same(image(old), image(value)):
-                adopted[key] = old
-            else:
-                adopted[key] = loaded[key] = value
-        self._loaded = {**dict(self._loaded), **loaded}
-        return adopted
-
-    def _adds_up(self) -> bool:
-        """Whether something is noted that would count twice if it were done twice."""
-        return bool(self._increments) or any(change.added for change in self._flash_done().values())
-
-    def _rebase_on_own(self, theirs: dict[str, Any]) -> None:
-        """What is stored turns out to be this request's own earlier write: only what was done since is a change."""
-        increments = {}
-        for key in self._increments:
-            mine: Any = dict.get(self, key)
-            stored: Any = theirs.get(key)
-            increments[key] = mine - stored if is_number(mine) and is_number(stored) else 0
-        self._increments = increments
-        self._before = {key: image(theirs.get(key, ABSENT)) for key in self._before}
-        self._shared = _NO_KEYS
-        self._flash_log = NOTHING_DONE
 
     def _reset(self, sid: str, data: dict[str, Any]) -> None:
         """Take the stored state; nothing is pending."""

@@ -8,14 +8,15 @@ from typing import Any, Self
 
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.images import ABSENT, SCALARS, image, shows
-from asgi_session.journal import Journal, is_number
+from asgi_session.journal import is_number
+from asgi_session.merging import Merging
 from asgi_session.session_cookie import SessionCookie
 
 _ONE_BY_ONE = Lock()
 """For what several threads of one request may do at once, and takes more than one step."""
 
 
-class Session(Journal):
+class Session(Merging):
     """The data of one client, and what can be done with it. Keys are str, values are JSON.
 
     Values found under a key may be changed in place; that is noticed. Made by the middleware; `Session(data)` makes one
