@@ -149,7 +149,11 @@ class Commit(StoreActions):
         if self._standing.headers_gone:
             if self._saving:
                 raise SessionError("the response has started: a new session's cookie can't be sent any more")
-            if dict.__len__(self._session) and not self._standing.refused:
+            if not dict.__len__(self._session):
+                return
+            if self._standing.known & STORED:
+                logger.error("A session was deleted instead of given a new id: the response had started without it.")
+            elif not self._standing.refused:
                 logger.error(
                     "A session first written after the response started was not stored: its cookie can't be sent."
                 )

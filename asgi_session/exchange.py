@@ -190,6 +190,8 @@ class Exchange(Standing):
             look: what changed, where the caller has looked just now.
             saving: at the handler's request, so that nothing may be dropped in silence.
         """
+        if self.session is None:
+            return self._destroy_unloaded()
         if self._state.get("session") is not self.session and self._is_unset():
             if self.settings.unset == "keep":
                 return nothing()
@@ -228,7 +230,7 @@ class Exchange(Standing):
         """Whether the start of a response may call for a commit, whatever was done to the session's values."""
         session = self.session
         if session is None:
-            return False
+            return self._is_unset_unloaded()
         if session.accessed and (
             session._asked or session._cookie is not None or self.claims is not None or self.is_at_work()
         ):
@@ -248,7 +250,7 @@ class Exchange(Standing):
         """
         session = self.session
         if session is None:
-            return False
+            return self._is_unset_unloaded()
         if session.accessed:
             claimed = self.claims is not None
             if claimed and or_claims:
@@ -298,6 +300,20 @@ class Exchange(Standing):
         if self.owed == "delete" or self.sid is None:
             return delete_cookie(settings.name, attributes)
         return set_cookie(settings.name, settings.signer.sign(self.sid, self.presented), attributes, *self.owed_age)
+
+    def _is_unset_unloaded(self) -> bool:
+        """Whether ``request.state.session`` was unset before anybody loaded it, and that is to destroy what is stored.
+
+        Anything else that stands there is not ours.
+        """
+        if self.settings.unset == "keep":
+            return False
+        state = self.scope["state"] if self._inner is None else self._inner._around[1]
+        return state.get("session", self) is None
+
+    async def _destroy_unloaded(self) -> None:
+        (await self.load()).destroy()
+        await self.commit()
 
     def _left_by_app(self) -> object:
         """``request.state.session`` as those between this middleware and the next one within have left it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable
 
@@ -74,9 +75,10 @@ class Response(Exchange):
             if error is not None and self._stands_for(error):
                 await self._refuse(error)
                 return
-        elif self._saves and self.session is not None:
-            look = look or self.session._look()
-            if look[0] or self.may_have_work():
+        elif self._saves:
+            if look is None and self.session is not None:
+                look = self.session._look()
+            if (look is not None and look[0]) or self.may_have_work():
                 try:
                     if self._saving is not None:
                         await self.settled()
@@ -101,8 +103,10 @@ class Response(Exchange):
 
     async def _answer_for(self, error: BaseException) -> bool:
         """Answer 503 where the store let the commit down; False where the error is to be let through."""
-        self._saves = False
         await self.give_back()
+        if isinstance(error, asyncio.CancelledError):  # the commit outlived it; who goes on may save again
+            return False
+        self._saves = False
         if not self._stands_for(error):
             self.failure = error
             return False
@@ -120,7 +124,7 @@ class Response(Exchange):
         if isinstance(error, StoreError | SessionConflict):
             return await self._give_way_to(error)
         if isinstance(error, WebSocketDisconnect):  # the client hung up, which is a normal end
-            await self._hang_up()
+            await self.finish()
         else:
             await self.give_back()
             if self.failure is not None and error.__cause__ is self.failure:  # as an error handler tells it
@@ -128,18 +132,14 @@ class Response(Exchange):
         return came_of_being_answered(error)
 
     async def finish(self) -> None:
-        """Do what is left where the app returned."""
+        """Do what is left where the app returned, or a WebSocket's client hung up, be it before the accept."""
+        if not self.headers_gone and self.scope["type"] == "websocket":
+            self.headers_gone = self.refused = True
         await self.commit_late()
         if self.complete or self._accepted:
             await self.settle_claims()
         else:  # nothing was sent, or the client went away in mid-stream
             await self.give_back()
-
-    async def _hang_up(self) -> None:
-        """Save what changed on a connection that the client has closed, be it before the accept."""
-        self.refused |= not self.headers_gone
-        self.headers_gone = True
-        await self.finish()
 
     async def commit_late(self) -> None:
         """Save what changed after the start. Only the log can tell of a failure now, and nothing is tried twice."""

@@ -153,12 +153,6 @@ async def test_save_uninitialized_stores_nothing_where_nobody_asked(store: SpySt
     assert store.calls == []
 
 
-async def test_a_session_that_was_not_loaded_can_not_be_unset(store: SpyStore) -> None:
-    browser = await lazy(store, unset="destroy")
-    await browser.visit(lambda request: setattr(request.state, "session", None))
-    assert await store.data() == {"a": 1}
-
-
 async def test_a_session_loaded_after_the_start_can_still_be_changed(store: SpyStore) -> None:
     def endpoint(request: Request) -> Response:
         async def body() -> Any:

@@ -615,6 +615,43 @@ async def test_a_cancelled_request_still_finishes_the_commit_under_way(store: Sp
     assert await store.data() == {"a": 1}
 
 
+@pytest.mark.parametrize("status", [200, 303, 408])
+async def test_an_app_that_answers_although_it_was_cancelled_is_saved_with_that_answer(
+    status: int, store: SpyStore
+) -> None:
+    """A timeout inside of the middleware ends the endpoint while its commit is under way, and answers for it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        session, flash = scope["state"]["session"], scope["state"]["flash"]
+        session["a"] = 2
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def at_the_store() -> None:
+            reached.set()
+            await go_on.wait()
+
+        store.before["replace"] = at_the_store
+        endpoint = asyncio.ensure_future(send({"type": "http.response.start", "status": 200, "headers": []}))
+        await reached.wait()
+        endpoint.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await endpoint
+        session["b"] = 1
+        flash("error", "too slow")
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        session["c"] = 1
+        await send({"type": "http.response.body", "body": b""})
+        session["d"] = 1
+
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+    wrapped = SessionMiddleware(app, secret=SECRET, store=store)
+    sent = await call(wrapped, http_scope(headers=cookie_header(browser.cookies)))
+    assert [message.get("status") for message in sent] == [status, None]
+    assert await store.data() == {"a": 2, "b": 1, "flash": {"error": ["too slow"]}, "c": 1, "d": 1}
+
+
 class HalfAtOnce(SpyStore):
     """Only its `replace` never suspends."""
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asgi_session import Cookie, SessionError, SessionMiddleware, StoreError, load_session
+from asgi_session import Cookie, Session, SessionError, SessionMiddleware, StoreError, load_session
 from tests.clients import SECRET, Browser, call, cookie_header, put, websocket_scope
 from tests.spy_store import SpyStore
 
@@ -305,6 +305,29 @@ async def test_a_close_before_accept_stores_no_new_session(store: SpyStore, capl
     assert store.calls == []
     assert caplog.messages == []
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+async def test_an_endpoint_that_returns_before_the_accept_has_closed_too(store: SpyStore, known: Any) -> None:
+    async def endpoint(websocket: WebSocket) -> None:  # its client has gone, which it need not raise
+        websocket.session["a"] = 2
+
+    await call(app_of(endpoint, store), websocket_scope(headers=known))
+    assert await store.data() == {"a": 2}
+    await call(app_of(endpoint, store), websocket_scope())
+    assert len(await store.sids()) == 1
+
+
+async def test_a_new_id_that_a_close_before_accept_can_not_send_is_logged(
+    store: SpyStore, known: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def endpoint(websocket: WebSocket) -> None:
+        session: Session = websocket.state.session
+        session.regenerate(keep=True)
+        await websocket.close()
+
+    await call(app_of(endpoint, store), websocket_scope(headers=known))
+    assert await store.sids() == []
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
 async def test_nor_is_one_missed_that_nothing_was_put_into(store: SpyStore, caplog: pytest.LogCaptureFixture) -> None:
