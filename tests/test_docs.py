@@ -117,11 +117,10 @@ async def visitor(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_the_readmes_application_counts_and_flashes(request: pytest.FixtureRequest) -> None:
     readme = run(ROOT / "README.md", request)
-    database = readme["sessions"].database
-    async with database.client, visitor(readme["app"]) as client:
+    async with readme["store"] as store, visitor(readme["app"]) as client:
         assert (await client.get("/viewcount")).json() == {"views": 1, "messages": {}}
         assert (await client.get("/viewcount")).json() == {"views": 2, "messages": {}}
-        await database.client.drop_database(database.name)
+        await store.clear()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from asgi_session.stores.base import Record, Store, touch_compares
 
@@ -113,6 +113,11 @@ class EncryptedStore(Store):
 
     async def purge(self) -> int:
         return await self._store.purge()
+
+    async def __aenter__(self) -> Self:
+        """Open the inner store again, if it was closed."""
+        await self._store.__aenter__()
+        return self
 
     async def aclose(self) -> None:
         """Close the inner store."""

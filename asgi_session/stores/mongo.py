@@ -93,13 +93,17 @@ class MongoStore(Store):
         self.ttl = checked_ttl(ttl)
         self._stringify = stringify
         self._transform_id = transform_id
+        self._use(collection, index_settled=not create_index)
+        self._connect: Callable[[], AsyncMongoClient[dict[str, Any]]] | None = None
+        self._closed = False
+
+    def _use(self, collection: MongoCollection, *, index_settled: bool) -> None:
         # Motor's collection has the same methods. The caller's codec options must not decide what sessions look like.
         self._collection: AsyncCollection[RawBSONDocument] = collection.with_options(codec_options=form.RAW)
         self._plain: AsyncCollection[dict[str, Any]] = collection.with_options(codec_options=form.PLAIN)
         self._options = self._plain.database.client.options
         self._index = ExpiryIndex(self._collection)
-        self._index.settled = not create_index
-        self._client: AsyncMongoClient[dict[str, Any]] | None = None
+        self._index.settled = index_settled
 
     @classmethod
     def from_url(
@@ -112,7 +116,7 @@ class MongoStore(Store):
         transform_id: Callable[[str], str] | None = None,
         create_index: bool = True,
     ) -> Self:
-        """A store with a client of its own, which `aclose` closes.
+        """A store with a client of its own, which `aclose` closes. ``async with`` opens it again.
 
         Args:
             url: a MongoDB connection string; its path names the database, ``test`` if it has none. Without
@@ -124,10 +128,13 @@ class MongoStore(Store):
         limits: dict[str, Any] = (
             {} if "waitqueuetimeoutms=" in url.lower() else {"waitQueueTimeoutMS": _LONGEST_QUEUE_MS}
         )
-        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, **limits)
-        chosen = client.get_default_database("test")[collection]
+
+        def connect() -> AsyncMongoClient[dict[str, Any]]:
+            return AsyncMongoClient(url, **limits)
+
+        chosen = connect().get_default_database("test")[collection]
         store = cls(chosen, ttl=ttl, stringify=stringify, transform_id=transform_id, create_index=create_index)
-        store._client = client
+        store._connect = connect
         return store
 
     async def get(self, sid: str) -> Record | None:
@@ -222,8 +229,16 @@ class MongoStore(Store):
     async def aclose(self) -> None:
         """Close the client if `from_url` made it."""
         await self._index.aclose()
-        if self._client is not None:
-            await self._client.close()
+        if self._connect is not None:
+            self._closed = True
+            await self._plain.database.client.close()
+
+    async def __aenter__(self) -> Self:
+        if self._closed and self._connect is not None:  # a closed client stays closed
+            self._closed = False
+            collection = self._connect()[self._plain.database.name][self._plain.name]
+            self._use(collection, index_settled=self._index.settled)
+        return self
 
     async def _find_text(self, by_id: dict[str, str]) -> dict[str, Any] | DBRef | None:
         """The document, by the command that `find_one` sends: its cursor would take a tenth of the time.

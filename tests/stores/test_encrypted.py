@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -216,17 +216,20 @@ def test_the_ttl_is_the_inner_stores() -> None:
     assert EncryptedStore(MemoryStore(ttl=77), AesGcm(KEY)).ttl == 77
 
 
-async def test_closing_the_store_closes_the_inner_one() -> None:
-    closed = []
+async def test_the_store_opens_and_closes_the_inner_one() -> None:
+    seen = []
 
     class Closing(MemoryStore):
-        async def aclose(self) -> None:
-            closed.append(self)
+        async def __aenter__(self) -> Self:
+            seen.append("opened")
+            return self
 
-    inner = Closing()
-    async with EncryptedStore(inner, AesGcm(KEY)):
-        assert closed == []
-    assert closed == [inner]
+        async def aclose(self) -> None:
+            seen.append("closed")
+
+    async with EncryptedStore(Closing(), AesGcm(KEY)):
+        assert seen == ["opened"]
+    assert seen == ["opened", "closed"]
 
 
 # Compare and set
