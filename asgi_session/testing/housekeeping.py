@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from asgi_session.stores.base import Store
+from asgi_session.stores.base import Store, is_marked
 from asgi_session.testing.rules import Rules, record, rule
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Housekeeping(Rules):
             "destroy": lambda: store.destroy("a"),
         }
         for name, call in calls.items():
-            if getattr(getattr(store, name), "never_suspends", False):
+            if is_marked(getattr(store, name)):
                 coroutine = call()
                 try:
                     coroutine.send(None)

@@ -48,6 +48,7 @@ _LONG_TEXT = "0123456789abcdef" * 6_000
 NEARLY_THE_SAME = {
     "another end": (payload(text=_LONG_TEXT + "x"), payload(text=_LONG_TEXT + "y")),
     "longer": (payload(text=_LONG_TEXT), payload(text=_LONG_TEXT + "x")),
+    "a blank more": (payload(n=1), payload(n=1) + " "),
     "true for 1": (payload(n=1), payload(n=True)),
     "text for a number": (payload(n=1), payload(n="1")),
 }
@@ -88,6 +89,17 @@ class Rules:
         """Store a record under a free id; returns what `get` makes of it."""
         rule(await store.create(sid, kept) is True, "create() under a free id returns True")
         return await self.found(store, sid)
+
+    async def kept_whole(self, store: Store, text: str, why: str) -> None:
+        """Require that a payload comes back as it went in, by `create` and by `replace`."""
+        got = await self.given(store, "a", Record(text, None))
+        rule(got.payload == text, f"create(): {why}")
+        first = await self.given(store, "b", record(n=1))
+        rule(
+            await store.replace("b", Record(text, None), expected=first) is True,
+            "replace() of what get() returned succeeds",
+        )
+        rule((await self.found(store, "b")).payload == text, f"replace(): {why}")
 
     async def expired(self, store: Store, sid: str) -> Record:
         """Leave a record behind whose time is over; returns it."""

@@ -342,6 +342,25 @@ class ReplaceComparesAPrefix(Correct):
         return await super().replace(sid, record, expected=row)
 
 
+class ReplaceCutsOff(Correct):
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        return await super().replace(sid, Record(record.payload[:65535], record.expires), expected=expected)
+
+
+class ReplaceWritesLatin1(Correct):
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        text = record.payload.encode("latin-1", "replace").decode("latin-1")
+        return await super().replace(sid, Record(text, record.expires), expected=expected)
+
+
+class ReplaceOverlooksBlanks(Correct):
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        row = self.live(sid)
+        if row is None or row.payload.rstrip() != expected.payload.rstrip():
+            return False
+        return await super().replace(sid, record, expected=row)
+
+
 # Mistakes in touch
 
 
@@ -560,6 +579,23 @@ class IdsAreCutOff(Correct):
 
     async def create(self, sid: str, record: Record) -> bool:
         return await super().create(sid[:128], record)
+
+
+class IdsAreShort(Correct):
+    async def get(self, sid: str) -> Record | None:
+        return await super().get(sid[:16])
+
+    async def create(self, sid: str, record: Record) -> bool:
+        return await super().create(sid[:16], record)
+
+    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+        return await super().replace(sid[:16], record, expected=expected)
+
+    async def touch(self, sid: str, expires: float | None) -> bool:
+        return await super().touch(sid[:16], expires)
+
+    async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
+        return await super().destroy(sid[:16], expected=expected)
 
 
 class TimeIsCappedAt30Days(Correct):
