@@ -16,10 +16,12 @@ def secret_bytes(secret: SomeSecret) -> bytes:
     """
     if not isinstance(secret, str | bytes | Secret):
         raise TypeError("a secret is none of str, bytes and Secret")
-    try:
-        found = secret if isinstance(secret, bytes) else str(secret).encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("a secret holds a character that UTF-8 can't encode") from None
+    if isinstance(secret, bytes):
+        found = secret
+    else:
+        found = str(secret).encode("utf-8", "ignore")  # a UnicodeEncodeError would hold the secret
+        if found.decode("utf-8") != str(secret):
+            raise ValueError("a secret holds a character that UTF-8 can't encode")
     if not found:
         raise ValueError("a secret is empty")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
@@ -163,10 +164,12 @@ def _secrets(secret: object) -> list[bytes]:
         raise ValueError("secret is empty")
     keys = [secret_bytes(one) for one in ring]
     if min(map(len, keys)) < _SHORT:
-        warnings.warn(f"a session secret is shorter than {_SHORT} bytes", UserWarning, stacklevel=2)
+        warnings.warn(f"a session secret is shorter than {_SHORT} bytes", UserWarning, stacklevel=4)
     return keys
 
 
 def _check_seconds(option: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # NaN
         raise TypeError(f"{option} is no number of seconds")
+    if isinstance(value, int) and value > sys.float_info.max:
+        raise ValueError(f"{option} is too large")

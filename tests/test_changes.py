@@ -220,7 +220,7 @@ def mutate(session: Session, data: st.DataObject) -> None:
 
 
 def texts(values: dict[str, Any]) -> dict[str, str]:
-    return {key: json.dumps(value) for key, value in values.items()}
+    return {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
 
 
 @settings(max_examples=150, deadline=None)

@@ -48,8 +48,9 @@ def test_an_empty_secret_is_refused(secret: Any) -> None:
 
 @pytest.mark.parametrize("secret", ["x" * 31, b"x" * 31, Secret("x" * 31), [SECRET, "short"]])
 def test_a_secret_shorter_than_32_bytes_warns(secret: Any) -> None:
-    with pytest.warns(UserWarning, match="32 bytes"):
-        make(secret=secret)
+    with pytest.warns(UserWarning, match="32 bytes") as warned:
+        SessionMiddleware(Browser.serve, secret=secret)
+    assert [warning.filename for warning in warned] == [__file__]
 
 
 @pytest.mark.parametrize("secret", ["x" * 32, "é" * 16, b"x" * 32])
@@ -142,6 +143,7 @@ async def test_a_prefixed_name_works_on_https(name: str) -> None:
         ("store_timeout", -1.0, ValueError),
         ("store_timeout", "5", TypeError),
         ("store_timeout", False, TypeError),
+        ("store_timeout", 10**400, ValueError),
         ("store", object(), TypeError),
         ("store", MemoryStore, TypeError),
         ("cookie", {"path": "/"}, TypeError),

@@ -39,6 +39,7 @@ import asyncio
 import hmac
 import re
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import asgi_session
-from asgi_session import Cookie, MemoryStore, Record, SessionMiddleware, SessionNotFound
+from asgi_session import Cookie, Flash, MemoryStore, Record, SessionMiddleware, SessionNotFound
 from tests.clients import (
     SECRET,
     Browser,
@@ -451,6 +452,13 @@ def test_a_secret_is_in_no_repr_and_in_no_variable_that_a_dump_would_show() -> N
     assert SECRET not in f"{middleware!r} {vars(middleware)!r} {vars(middleware._settings)!r}"
 
 
+def test_a_secret_that_is_no_text_is_not_in_the_error_either() -> None:
+    with pytest.raises(ValueError, match="UTF-8") as caught:
+        SessionMiddleware(Browser.serve, secret=f"{SECRET}\ud800")
+    assert SECRET not in repr(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
 def imported(tree: ast.AST) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -596,6 +604,24 @@ async def test_threads_and_tasks_of_one_request_share_its_session(store: SpyStor
 
     await Browser(store=store).visit(endpoint)
     assert await store.data() == {f"k{n}": n for n in range(20)}
+
+
+async def test_messages_of_several_threads_of_one_request_all_count(store: SpyStore) -> None:
+    def queue(flash: Flash, number: int) -> None:
+        for n in range(300):
+            flash("info", f"{number}-{n}")
+
+    async def endpoint(request: Request) -> None:
+        flash = request.state.flash
+        await asyncio.gather(*[asyncio.to_thread(queue, flash, number) for number in range(4)])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        await Browser(store=store).visit(endpoint)
+    finally:
+        sys.setswitchinterval(interval)
+    assert len((await store.data())["flash"]["info"]) == 1200
 
 
 # Binding

@@ -85,14 +85,13 @@ def document(text: str, previous: Any = None) -> RawBSONDocument | str:
         return text
     if is_deeper(tree, text, MAX_DEPTH):
         raise _refusal()
-    try:
+    with suppress(ValueError, OverflowError, RecursionError, BSONError):  # no context of ours: they quote the session
         if isinstance(previous, RawBSONDocument):
             tree = _keep(bson.decode(previous.raw, PLAIN), tree)
         if isinstance(tree.get("cookie"), dict):
             tree["cookie"] = _cookie(tree["cookie"])
         return RawBSONDocument(_encoded(tree), RAW)
-    except (ValueError, OverflowError, RecursionError, BSONError):
-        raise _refusal() from None  # without a cause: its text would quote the session
+    raise _refusal()
 
 
 def _encoded(tree: dict[str, Any]) -> bytes:

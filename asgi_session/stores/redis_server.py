@@ -16,6 +16,7 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -156,13 +157,12 @@ def client_of(url: str) -> Any:
             package = importlib.import_module(f"{name}.asyncio")
         except ImportError:
             continue
-        try:
+        with suppress(Exception):  # not even as the context of ours: its text may hold a part of the password
             return package.from_url(re.sub("^valkey", "redis", url) if name == "redis" else url)
-        except Exception:  # its text may hold a part of the password
-            raise ValueError(
-                f"{name}-py does not take this URL; it is to look like {name}://user:password@host:6379/0, "
-                "the password percent-encoded"
-            ) from None
+        raise ValueError(
+            f"{name}-py does not take this URL; it is to look like {name}://user:password@host:6379/0, "
+            "the password percent-encoded"
+        )
     raise ImportError("RedisStore.from_url needs redis-py: pip install 'asgi-session[redis]'")
 
 

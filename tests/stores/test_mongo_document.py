@@ -189,7 +189,7 @@ def test_nesting_is_written_up_to_the_limit_and_no_further() -> None:
 def test_what_a_document_can_not_hold_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(StoreError) as caught:
         document(text)
-    assert caught.value.__cause__ is None
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     assert "k\0" not in str(caught.value)
     assert "\\ud800" not in str(caught.value)
 

@@ -853,7 +853,7 @@ def test_a_url_that_the_driver_does_not_take_is_refused_without_quoting_it(url: 
     with pytest.raises(ValueError, match="does not take this URL") as caught:
         RedisStore.from_url(url)
     assert "s3" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_without_a_driver_from_url_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
