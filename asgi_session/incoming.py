@@ -12,6 +12,7 @@ Verdict = TypeVar("Verdict")
 
 _REMEMBERED = 1024
 _LONGEST = 2048  # bytes of a header that is worth remembering
+_MOST_TRIED = 50  # values; browsers keep that many cookies of one site for certain (RFC 6265, 6.1)
 
 
 class IncomingCookies:
@@ -32,26 +33,28 @@ class IncomingCookies:
         return f"<{type(self).__name__}>"
 
     def presented(self, headers: Iterable[tuple[bytes, bytes]]) -> Presented | None:
-        """The id in the first cookie that verifies."""
+        """The id in the first cookie that verifies, of as many as an honest client can have."""
+        left = _MOST_TRIED
         for header, content in headers:
             if header == b"cookie":
-                presented = self._verified.get(content) or self._verify(content)
+                presented = self._verified.get(content)
+                if presented is None and content not in self._refused:
+                    presented, left = self._verify(content, left)
                 if presented is not None:
                     return presented
         return None
 
-    def _verify(self, header: bytes) -> Presented | None:
-        if header in self._refused:
-            return None
+    def _verify(self, header: bytes, most: int) -> tuple[Presented | None, int]:
+        """The id in the first cookie of a header that verifies; and how many more may be tried."""
         values = cookie_values(header, self._name)
-        for value in values:
+        for value in values[:most]:
             presented = self._signer.unsign(value)
             if presented is not None:
                 _remember(header, presented, self._verified)
-                return presented
-        if values:
+                return presented, most
+        if 0 < len(values) <= most:
             _remember(header, None, self._refused)
-        return None
+        return None, max(0, most - len(values))
 
 
 def _remember(header: bytes, verdict: Verdict, memory: dict[bytes, Verdict]) -> None:

@@ -109,6 +109,19 @@ def test_the_first_cookie_that_verifies_counts_in_whichever_header() -> None:
     assert visitors.sid(forged, visitors.cookie("b"), visitors.cookie("a")) == "b"
 
 
+def test_no_more_cookies_are_tried_than_a_browser_may_have() -> None:
+    """Fifty of one site (RFC 6265, 6.1): else a client could have thousands of signatures computed for each request."""
+    visitors = Visitors()
+    forged = b"; ".join(b"connect.sid=s%%3Aforged%d." % number + b"A" * 43 for number in range(49))
+    one = b"connect.sid=s%3Aforged." + b"A" * 43
+    assert visitors.sid(forged + b"; " + visitors.cookie("a")) == "a"
+    assert visitors.sid(forged, visitors.cookie("a")) == "a"
+    tried = visitors.signer.verified
+    assert visitors.sid(forged + b"; " + one + b"; " + visitors.cookie("a") + b";") is None
+    assert visitors.sid(forged + b"; ", one + b"; ", visitors.cookie("a") + b"; ") is None
+    assert visitors.signer.verified == tried + 50 + 50
+
+
 def test_a_header_that_verified_is_not_verified_again() -> None:
     visitors = Visitors()
     header = b"theme=dark; " + visitors.cookie("a")
