@@ -50,18 +50,23 @@ class Commit(StoreActions):
             SessionSerializationError: a value is not JSON; nothing was written.
             SessionError: `saving` a new session whose cookie can't reach the client.
         """
-        plan = self._plan(look)
-        if self._standing.settings.turns.busy and self._has_to_queue(plan):
-            plan, outcome = await self._contend(lost=False)
-        else:
-            outcome = await self.carry_out(plan.store)
-            if outcome == "beaten":
-                plan, outcome = await self._contend(lost=True)
-        if plan.cookie != "nothing" and outcome == "done":
-            self._standing.owed = plan.cookie
-            self._standing.owed_age = self._header_age()
-        if plan.undeliverable:  # it was said; what is not stored now never will be
-            self._session._start_over(self._images)
+        is_held = self._hold is not None
+        try:
+            plan = self._plan(look)
+            if self._standing.settings.turns.busy and self._has_to_queue(plan):
+                plan, outcome = await self._contend(lost=False)
+            else:
+                outcome = await self.carry_out(plan.store)
+                if outcome == "beaten":
+                    plan, outcome = await self._contend(lost=True)
+            if plan.cookie != "nothing" and outcome == "done":
+                self._standing.owed = plan.cookie
+                self._standing.owed_age = self._header_age()
+            if plan.undeliverable:  # it was said; what is not stored now never will be
+                self._session._start_over(self._changes, self._images)
+        finally:
+            if self._hold is not None and not is_held:
+                self._hold.release()
 
     def _has_to_queue(self, plan: Plan) -> bool:
         """Whether others are at it and matter: a fresh start and an end never look back."""
@@ -74,25 +79,22 @@ class Commit(StoreActions):
 
     async def _contend(self, *, lost: bool) -> tuple[Plan, Outcome]:
         """Load what others wrote, decide again and carry that out, until nobody else is faster."""
-        standing, hold = self._standing, self._hold or Hold()
-        try:
-            with Contest(standing.settings.turns, hold) as contest:
-                while True:
-                    if lost:
-                        await contest.lost(self._stored_id())
-                    else:
-                        await contest.queue_for(self._stored_id())
-                    await standing.refresh(hold)
-                    plan = self._plan()
-                    if plan.store in ("nothing", "touch", "confirm"):  # others have done the same
-                        self._session._start_over(self._images)
-                    outcome = await self.carry_out(plan.store)
-                    if outcome != "beaten":
-                        return plan, outcome
-                    lost = True
-        finally:
-            if self._hold is None:
-                hold.release()
+        standing = self._standing
+        hold = self._hold = self._hold or Hold()  # even with a store that never suspends there are others to wait for
+        with Contest(standing.settings.turns, hold) as contest:
+            while True:
+                if lost:
+                    await contest.lost(self._stored_id())
+                else:
+                    await contest.queue_for(self._stored_id())
+                await standing.refresh(hold)
+                plan = self._plan()
+                if plan.store in ("nothing", "touch", "confirm"):  # others have done the same
+                    self._session._start_over(self._changes, self._images)
+                outcome = await self.carry_out(plan.store)
+                if outcome != "beaten":
+                    return plan, outcome
+                lost = True
 
     def _plan(self, look: Look | None = None) -> Plan:
         standing, session = self._standing, self._session
@@ -101,7 +103,7 @@ class Commit(StoreActions):
             if self._changes or session._age_assigned():
                 if not standing.warned:
                     standing.warn_dropped()
-                session._start_over(self._images)
+                session._start_over(self._changes, self._images)
             standing.warned = False
             return NO_PLAN
         facts = self._facts()

@@ -331,7 +331,7 @@ class Exchange(Standing):
         if session._asked & (DESTROYED | RENEWED):  # a 200 would claim a sign-out that did not happen
             raise StoreError("the session could not be loaded, so it can't be destroyed or given a new id")
         if session._is_dirty():
-            session._start_over({})
+            session._start_over({}, {})
             logger.warning("Changes to a session were dropped: the store failed when it was to be loaded.")
 
     def _is_from_around(self, error: BaseException) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from asgi_session.images import alike
+
 FLASH = "flash"
 """The session key under which the queue stands."""
 
@@ -61,7 +63,7 @@ def merge(base: object, ours: object, theirs: object, log: Log) -> Any:
     """
     log = log_between(base, ours, log)
     mine = _beside(ours)
-    foreign = mine if mine != _beside(base) else _beside(theirs)
+    foreign = _beside(theirs) if alike(mine, _beside(base)) else mine
     queue = _apply(queue_of(theirs), log)
     if isinstance(foreign, dict):
         return {**foreign, **(queue or {})} or None
@@ -83,8 +85,7 @@ def claim(value: object, category: str | None, log: Log) -> tuple[Queue, dict[st
     for name, messages in drain(value, category)[0].items():
         fresh = list(messages)
         for message in log[name].taken if name in log else []:
-            if message in fresh:
-                fresh.remove(message)
+            take_out(message, fresh)
         if fresh:
             taken[name] = fresh
     return taken, removed(value, taken)
@@ -96,6 +97,15 @@ def removed(value: object, messages: Queue) -> dict[str, Any] | None:
     for category, drain in log.items():
         drain.taken = messages[category]
     return _apply(value, log)
+
+
+def take_out(message: object, messages: list[Any]) -> bool:
+    """Remove the first of these messages that is like this one; False where none is."""
+    for index, other in enumerate(messages):
+        if alike(other, message):
+            del messages[index]
+            return True
+    return False
 
 
 def missing(messages: Queue, value: object) -> Queue:
@@ -116,15 +126,14 @@ def _apply(value: object, log: Log) -> dict[str, Any] | None:
     for category, change in log.items():
         messages = queues.setdefault(category, [])
         for message in change.taken:
-            if message in messages:
-                messages.remove(message)
+            take_out(message, messages)
         messages.extend(change.added)
     return {**(foreign or {}), **{category: messages for category, messages in queues.items() if messages}} or None
 
 
 def log_between(base: object, ours: object, log: Log) -> Log:
     """What leads from one `flash` value to another: `log` if that does, else as told from the two values."""
-    return log if queue_of(_apply(base, log)) == queue_of(ours) else difference(base, ours)
+    return log if alike(queue_of(_apply(base, log)), queue_of(ours)) else difference(base, ours)
 
 
 def difference(base: object, ours: object) -> Log:
@@ -135,9 +144,7 @@ def difference(base: object, ours: object) -> Log:
         change = log[category] = Drain()
         kept = list(now.get(category, []))
         for message in before.get(category, []):
-            if message in kept:
-                kept.remove(message)
-            else:
+            if not take_out(message, kept):
                 change.taken.append(message)
         change.added = kept
     return log

@@ -91,13 +91,17 @@ def shows_json(now: object, value: object) -> bool:
 
 
 def same(before: object, now: object) -> bool:
-    """Whether two images show equal values: 1 is 1.0 and a dict's order does not matter, but True is not 1."""
+    """Whether two images show equal values, as `alike` has it."""
     if before.__class__ is now.__class__ and (before == now or before.__class__ is not tuple):
         return before == now
     if before is ABSENT or now is ABSENT:
         return False
-    before, now = value_of(before), value_of(now)
-    return before == now and _same_kinds(before, now)
+    return alike(value_of(before), value_of(now))
+
+
+def alike(one: object, other: object) -> bool:
+    """Whether two values are equal: 1 is 1.0 and a dict's order does not matter, but True is not 1."""
+    return one == other and _same_kinds(one, other)
 
 
 def _same_kinds(one: Any, other: Any) -> bool:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Set
+from threading import Lock
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
@@ -43,6 +44,9 @@ class Owner(Protocol):
     async def reload(self) -> None: ...
     async def claim(self, category: str | None) -> Queue: ...
 
+
+ONE_BY_ONE: Final = Lock()
+"""For what several threads of one request may do at once, and takes more than one step."""
 
 NO_KEYS: Set[str] = frozenset()
 _NO_INCREMENTS: Mapping[str, float] = MappingProxyType({})
@@ -105,30 +109,32 @@ class Journal(dict[str, Any]):
         return dict.get(self, FLASH)
 
     def _flash_drain(self, category: str | None) -> Queue:
-        drained, rest = flash_queue.drain(self._flash(), category)
-        if drained:
-            self._note(FLASH)
-            for name, messages in drained.items():
-                change = self._done_to(name)
-                own = len(change.added)
-                # Copies, since the handler may change what it was given, and merging goes by value.
-                change.taken += map(copied, messages[: len(messages) - own])
-                change.added = []
-            self._put_flash(rest)
-        return drained
+        with ONE_BY_ONE:
+            drained, rest = flash_queue.drain(self._flash(), category)
+            if drained:
+                self._note(FLASH)
+                for name, messages in drained.items():
+                    change = self._done_to(name)
+                    own = len(change.added)
+                    # Copies, since the handler may change what it was given, and merging goes by value.
+                    change.taken += map(copied, messages[: len(messages) - own])
+                    change.added = []
+                self._put_flash(rest)
+            return drained
 
     def _flash_add(self, category: str, messages: list[Any]) -> int:
-        value = self._flash()
-        held = value if isinstance(value, dict) else {}
-        queued = held.get(category)
-        if not isinstance(queued, list):
-            queued = []
-        if messages:
-            if FLASH not in self._before:
-                self._admit(FLASH)
-            self._done_to(category).added += messages
-            dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})
-        return len(queued) + len(messages)
+        with ONE_BY_ONE:
+            value = self._flash()
+            held = value if isinstance(value, dict) else {}
+            queued = held.get(category)
+            if not isinstance(queued, list):
+                queued = []
+            if messages:
+                if FLASH not in self._before:
+                    self._admit(FLASH)
+                self._done_to(category).added += messages
+                dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})
+            return len(queued) + len(messages)
 
     def _done_to(self, category: str) -> Drain:
         """What this request did to a category so far, to be added to."""
@@ -144,14 +150,15 @@ class Journal(dict[str, Any]):
 
     def _flash_take_own(self, category: str | None) -> Queue:
         """Take what this request queued and did not store yet."""
-        log = self._flash_done()
-        own = {name: change.added for name, change in log.items() if category in (None, name) and change.added}
-        for name in own:
-            log[name].added = []
-        if own:
-            self._flash_log = log
-            self._put_flash(flash_queue.removed(self._flash(), own))
-        return own
+        with ONE_BY_ONE:
+            log = self._flash_done()
+            own = {name: change.added for name, change in log.items() if category in (None, name) and change.added}
+            for name in own:
+                log[name].added = []
+            if own:
+                self._flash_log = log
+                self._put_flash(flash_queue.removed(self._flash(), own))
+            return own
 
     def _flash_done(self) -> Log:
         """What this request did to the queue, be it by hand."""
@@ -239,22 +246,30 @@ class Journal(dict[str, Any]):
                 images[key] = now
         return changes, images
 
-    def _start_over(self, images: dict[str, object]) -> Draft:
+    def _start_over(self, changes: Iterable[str], images: dict[str, object]) -> Draft:
         """Take note of nothing as yet: what is changed from here on belongs to the next commit.
 
         Args:
-            images: as a look told just now.
+            changes, images: as a look told just now.
         """
         age_assigned = False
         if self._cookie is not None:
             age_assigned, self._cookie.assigned = self._cookie.assigned, False
         draft = self._before, self._shared, self._increments, self._flash_log, self._asked, age_assigned
-        self._note_nothing(images)
+        self._note_nothing(changes, images)
         self._asked &= DESTROYED
         return draft
 
-    def _note_nothing(self, images: dict[str, object]) -> None:
-        """Drop the notes on values: those that there are now, of which these are the images, count from here on."""
+    def _note_nothing(self, changes: Iterable[str], images: dict[str, object]) -> None:
+        """Drop the notes on values: those that there are now count from here on.
+
+        Args:
+            changes, images: as a look told just now.
+        """
+        if isinstance(self._loaded, dict):
+            for key in changes:
+                if key in self._loaded:  # the handler may have put containers of others into it
+                    self._loaded[key] = ABSENT
         self._before = images
         self._shared = NO_KEYS
         self._increments = _NO_INCREMENTS
@@ -312,7 +327,7 @@ class Journal(dict[str, Any]):
 
     def _forget(self) -> None:
         dict.clear(self)
-        self._start_over({})
+        self._start_over({}, {})
 
     def _request(self) -> Owner:
         if self._owner is None:
@@ -381,5 +396,5 @@ def check_key(key: object) -> None:
         raise ValueError("the session key 'cookie' is reserved")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

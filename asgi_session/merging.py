@@ -6,6 +6,7 @@ were incremented and the flash queue are both. The handler's containers stay the
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from asgi_session import flash_queue
@@ -34,10 +35,9 @@ class Merging(Journal):
                     value_of(self._before.get(key, ABSENT)), dict.get(self, key), theirs.get(key), self._flash_log
                 )
                 mine[key] = ABSENT if value is None else value
-            elif key in self._increments and is_number(theirs.get(key, 0)):
-                mine[key] = theirs.get(key, 0) + self._increments[key]
             else:
-                mine[key] = dict.get(self, key, ABSENT)
+                counted = _sum(theirs.get(key, 0), self._increments[key]) if key in self._increments else None
+                mine[key] = dict.get(self, key, ABSENT) if counted is None else counted
         result = {key: mine.get(key, merged.get(key)) for key in theirs} | mine
         new = [key for key in merged if not dict.__contains__(self, key)]
         dict.clear(self)
@@ -82,3 +82,14 @@ class Merging(Journal):
         self._before = {key: image(theirs.get(key, ABSENT)) for key in self._before}
         self._shared = NO_KEYS
         self._flash_log = NOTHING_DONE
+
+
+def _sum(number: object, added: float) -> float | None:
+    """The sum, where it is a number that can be stored."""
+    if not is_number(number):
+        return None
+    try:
+        counted = number + added
+    except OverflowError:  # an integer beyond all floats, and a float
+        return None
+    return None if isinstance(counted, float) and not math.isfinite(counted) else counted

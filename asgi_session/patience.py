@@ -12,9 +12,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from anyio import CancelScope
+
 from asgi_session.deadlines import Deadlines, Watch
 from asgi_session.exceptions import StoreError
-from asgi_session.stores.base import Record
+from asgi_session.stores.base import Record, is_marked
 
 T = TypeVar("T")
 
@@ -42,9 +44,20 @@ class Hold:
             if left is not None and left <= 0:
                 return
             try:
-                await asyncio.wait({future}, timeout=left)
+                await self.wait_for(asyncio.wait({future}, timeout=left))
             except asyncio.CancelledError as cancelled:
                 self.keep(cancelled)
+
+    async def wait_for(self, event: Awaitable[object]) -> None:
+        """Await this; a cancellation interrupts it.
+
+        With one held back, anyio's do not: it repeats them at every turn of the event loop until they come out.
+        """
+        if self._cancelled is None:
+            await event
+        else:
+            with CancelScope(shield=True):
+                await event
 
     def keep(self, cancelled: asyncio.CancelledError) -> None:
         """Hold a cancellation back."""
@@ -106,18 +119,14 @@ class PatientStore:
         return self._call(self._store.destroy, sid, expected=expected)
 
     def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> Awaitable[T]:
-        if _never_suspends(method):
+        if is_marked(method):
             return method(*args, **kwargs)
         return _Call(method, args, kwargs, self._deadlines.watch()).outcome(self._hold)
 
 
 def answers_at_once(store: Calls) -> bool:
     """Whether none of a store's methods ever suspends, so that its calls need no patience."""
-    return all(_never_suspends(getattr(store, name)) for name in METHODS)
-
-
-def _never_suspends(method: object) -> bool:
-    return getattr(method, "never_suspends", False) is True
+    return all(is_marked(getattr(store, name)) for name in METHODS)
 
 
 class _Call(Generic[T]):
@@ -150,7 +159,7 @@ class _Call(Generic[T]):
         """Wait for what the method returns or raises."""
         while not self._ended:
             try:
-                await self._wake
+                await (self._wake if hold is None else hold.wait_for(self._wake))
             except asyncio.CancelledError as cancelled:
                 if hold is None:
                     raise

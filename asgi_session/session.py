@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from threading import Lock
 from typing import Any, Self
 
 from asgi_session.decision import DESTROYED, FORCED, KEEPS, RENEWED, TOUCHED
 from asgi_session.images import ABSENT, SCALARS, image, shows
-from asgi_session.journal import is_number
+from asgi_session.journal import ONE_BY_ONE, is_number
 from asgi_session.merging import Merging
 from asgi_session.session_cookie import SessionCookie
-
-_ONE_BY_ONE = Lock()
-"""For what several threads of one request may do at once, and takes more than one step."""
 
 
 class Session(Merging):
@@ -121,7 +117,7 @@ class Session(Merging):
             SessionDestroyed: after `destroy`.
         """
         self.accessed = True
-        with _ONE_BY_ONE:
+        with ONE_BY_ONE:
             value = dict.get(self, key, 0)
             if not is_number(value) or not is_number(by):
                 raise TypeError("only numbers can be incremented, and only by numbers")

@@ -13,7 +13,7 @@ from starlette.types import Scope, Send
 
 from asgi_session import flash_queue, payload
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
-from asgi_session.decision import DESTROYED, HELD_DATA, STORED, CookieAction, is_due
+from asgi_session.decision import DESTROYED, HELD_DATA, RENEWED, STORED, CookieAction, is_due
 from asgi_session.exceptions import StoreError
 from asgi_session.flash_queue import FLASH, Queue
 from asgi_session.patience import Hold
@@ -146,14 +146,14 @@ class Standing:
         if data is None:
             self.gone()
             return
-        if self.unsure:
-            try:
+        try:
+            if self.unsure:
                 self._find_out(data, expected)
-            except StoreError:
-                self.record = expected  # the session is still a change to that one
-                raise
-        else:
-            self.rebase(data)
+            else:
+                self.rebase(data)
+        except BaseException:
+            self.record = expected  # the session is still a change to that one
+            raise
 
     def rebase(self, data: dict[str, Any]) -> None:
         """Make this request's changes changes to `data`, which is stored now."""
@@ -245,7 +245,7 @@ class Standing:
     def gone(self, *, dropped: bool = False) -> None:
         """The session ended while this request was at work: nothing of it is written, and no cookie is sent."""
         session = self.loaded
-        if dropped or session._asked & DESTROYED or session._age_assigned() or session._look()[0]:
+        if dropped or session._asked & (DESTROYED | RENEWED) or session._age_assigned() or session._look()[0]:
             self.warn_dropped()
         self.forget_record()
         self.over = True

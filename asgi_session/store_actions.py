@@ -35,7 +35,7 @@ class StoreActions:
 
     Args:
         standing: the session and its place in the store.
-        hold: keeps cancellations back until the commit is done; None where the store never suspends.
+        hold: keeps cancellations back until the commit is done; None: nothing is expected to suspend.
         saving: the handler asked for it, so that nothing may be dropped in silence.
     """
 
@@ -108,7 +108,7 @@ class StoreActions:
         assert sid is not None
         assert expected is not None
         session = self._session
-        draft = session._start_over(self._images)
+        draft = session._start_over(self._changes, self._images)
         try:
             done = await self._store.replace(sid, record, expected=expected)
         except BaseException as error:
@@ -125,7 +125,7 @@ class StoreActions:
 
     async def _create(self) -> Outcome:
         record = self._record()
-        draft = self._session._start_over(self._images)
+        draft = self._session._start_over(self._changes, self._images)
         try:
             sid = await self._store_new(record)
         except BaseException:
@@ -146,7 +146,7 @@ class StoreActions:
         if expected is not None:
             record = RenewedRecord(record.utf8, record.expires, expected)
         old = self._stored_id()
-        draft = session._start_over(self._images)
+        draft = session._start_over(self._changes, self._images)
         done = False
         try:
             sid = await self._store_new(record)
@@ -250,7 +250,7 @@ class StoreActions:
     async def _discard(self) -> Outcome:
         """Delete a session that this request made empty; what comes next is a new one."""
         standing, session = self._standing, self._session
-        draft = session._start_over(self._images)
+        draft = session._start_over(self._changes, self._images)
         done: bool = False
         try:
             done = await self._store.destroy(self._stored_id(), expected=standing.record)

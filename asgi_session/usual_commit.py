@@ -62,7 +62,7 @@ async def store_values(standing: Standing, look: Look) -> None:
     if not done:  # somebody was faster, or has this id
         await Commit(standing, None, saving=False).run()
         return
-    session._note_nothing(images)
+    session._note_nothing(changes, images)
     standing.written(sid, record, age, HELD_DATA)
     if created:
         session._is_new = False

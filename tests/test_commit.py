@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from typing import Any
 
@@ -16,7 +17,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from asgi_session import Cookie, Record, SessionMiddleware, SessionNotFound, SessionSerializationError
+from asgi_session import Cookie, MemoryStore, Record, SessionMiddleware, SessionNotFound, SessionSerializationError
+from asgi_session.patience import Hold
 from asgi_session.stores.base import never_suspends
 from tests.clients import SECRET, Browser, attributes, call, cookie_header, http_scope, put, set_cookie
 from tests.clock import Clock
@@ -698,6 +700,107 @@ async def test_a_cancel_scope_that_never_tires_of_cancelling_finds_the_commit_fi
         tasks.cancel_scope.cancel()
         asyncio.get_running_loop().call_soon(go_on.set)
     assert await store.data() == {"a": 1}
+
+
+async def test_a_wrapped_method_does_not_inherit_the_mark_of_one_that_never_suspends() -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    class Wrapping(MemoryStore):
+        async def create(self, sid: str, record: Record) -> bool:
+            reached.set()
+            await go_on.wait()
+            return await super().create(sid, record)
+
+    functools.update_wrapper(Wrapping.create, MemoryStore.create)
+    store = Wrapping()
+    request = asyncio.create_task(Browser(store=store).visit(put(a=1)))
+    await reached.wait()
+    request.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert await store.length() == 1  # the commit was not cut off
+
+
+@pytest.mark.parametrize("waiting", ["for the store", "for others"])
+async def test_a_cancellation_that_waits_does_not_keep_the_processor_busy(
+    waiting: str, store: SpyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """anyio repeats a cancellation at every turn of the event loop until it comes out of the task."""
+    kept = 0
+    keep = Hold.keep
+
+    def count(self: Hold, cancelled: asyncio.CancelledError) -> None:
+        nonlocal kept
+        kept += 1
+        keep(self, cancelled)
+
+    monkeypatch.setattr(Hold, "keep", count)
+    middleware = SessionMiddleware(Browser.serve, secret=SECRET, store=store)
+    browser = Browser(app=middleware)
+    await browser.visit(put(n=1))
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def at_the_store() -> None:
+        store.before.pop("replace")
+        reached.set()
+        if waiting == "for the store":
+            await go_on.wait()
+        else:  # somebody else is faster, and is at it again when this request wants to try once more
+            (sid,) = await store.sids()
+            turns = middleware._settings.turns
+            turns.take(sid)
+            await store.inner.replace(sid, Record('{"n":5}', None), expected=await store.only())
+
+            async def end() -> None:
+                await go_on.wait()
+                turns.give_back(sid)
+
+            others.append(asyncio.ensure_future(end()))
+
+    others: list[asyncio.Future[None]] = []
+    store.before["replace"] = at_the_store
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(browser.visit, lambda r: r.state.session.increment("n"))
+        await reached.wait()
+        await asyncio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            for _ in range(100):
+                await asyncio.sleep(0)
+            go_on.set()
+    assert 1 <= kept <= 3
+    assert await store.data() == {"n": 2 if waiting == "for the store" else 6}
+    await asyncio.gather(*others)
+
+
+async def test_a_save_that_was_cancelled_while_others_were_faster_owes_its_cookie_all_the_same() -> None:
+    class Contested(MemoryStore):
+        """Another process writes before each of the first deletions."""
+
+        left = 4
+
+        @never_suspends
+        async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
+            if expected is not None and self.left:
+                self.left -= 1
+                found = await self.get(sid)
+                assert found is not None
+                await self.replace(sid, Record(f'{{"n":{self.left}}}', found.expires), expected=found)
+            return await super().destroy(sid, expected=expected)
+
+    async def endpoint(request: Request) -> None:
+        request.state.session.regenerate(keep=True)
+        saving = asyncio.ensure_future(request.state.session.save())
+        await asyncio.sleep(0)
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+
+    browser = Browser(store=Contested())
+    await browser.visit(put(user=1))
+    assert set_cookie(await browser.visit(endpoint)) is not None
+    assert await browser.read() == {"n": 0}
 
 
 async def test_several_tasks_of_one_request_may_save_at_once(store: SpyStore) -> None:

@@ -160,3 +160,16 @@ def test_what_two_requests_add_is_all_there_once(ours: Any, theirs: Any) -> None
 def test_what_was_claimed_and_given_back_is_as_it_was(queue: Any) -> None:
     taken, left = claim(queue, None, {})
     assert queue_of(restored(left, taken)) == queue_of(queue)
+
+
+def test_true_is_another_message_than_one() -> None:
+    one, true = {"i": [1]}, {"i": [True]}
+    for queue in (
+        merge(one, None, true, NOTHING_DONE),  # this request took 1, where True stands by now
+        merge(one, true, one, NOTHING_DONE),
+        merge({"i": [True, 1]}, true, {"i": [True, 1]}, NOTHING_DONE),
+        claim({"i": [True, 1]}, None, log_of(i=([1], [])))[0],
+    ):
+        assert [[*map(type, messages)] for messages in queue.values()] == [[bool]]
+    beside = merge({"x": 1}, {"x": True}, {"x": 1}, NOTHING_DONE)
+    assert beside["x"] is True

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from asgi_session import Cookie, Record, SessionConflict
+from asgi_session import Cookie, MemoryStore, Record, SessionConflict, Store
 
 from .clients import Browser, attributes, put, set_cookie
 from .clock import START, Clock
@@ -544,6 +544,46 @@ async def test_what_others_stored_is_never_written_into_an_object_of_the_applica
     assert defaults == {"theme": "light", "recent": [], "more": {"list": []}}
     stored = await browser.read()
     assert (stored["prefs"]["recent"], stored["n"]) == (["private"], 1)
+
+
+@pytest.mark.parametrize("kind", [SpyStore, MemoryStore])
+async def test_nor_is_it_where_the_applications_object_was_saved_inside_of_a_loaded_one(kind: type[Store]) -> None:
+    limits: list[str] = []
+    browser = Browser(store=kind())
+    await browser.visit(put(prefs={"limits": ["none"]}))
+
+    async def handler(request: Request) -> None:
+        request.session["prefs"]["limits"] = limits
+        await request.state.session.save()
+        await browser.tab().visit(put(prefs={"limits": ["private"]}))
+        request.session["seen"] = 1
+
+    await browser.visit(handler)
+    assert limits == []
+    assert await browser.read() == {"prefs": {"limits": ["private"]}, "seen": 1}
+
+
+@pytest.mark.parametrize(
+    ("start", "by", "theirs", "kept"),
+    [
+        (0, 0.5, 10**400, 0.5),  # an integer beyond all floats
+        (0, 1e308, 1.7e308, 1e308),  # the sum would be infinite
+        (0, 1, 10**400, 10**400 + 1),
+    ],
+    ids=["no float", "infinite", "large"],
+)
+async def test_a_counter_without_a_sum_is_assigned_and_loses_nothing_else(
+    start: int, by: float, theirs: float, kept: float
+) -> None:
+    browser = Browser(store=SpyStore())
+    await browser.visit(put(n=start))
+
+    async def handler(request: Request) -> None:
+        request.state.session.increment("n", by)
+        await browser.tab().visit(put(n=theirs, k="new"))
+
+    await browser.visit(handler)
+    assert await browser.read() == {"n": kept, "k": "new"}
 
 
 async def test_a_container_that_was_loaded_still_belongs_to_the_session_after_a_merge() -> None:

@@ -284,8 +284,9 @@ async def test_emptied_and_kept_it_is_deleted_where_nobody_wrote() -> None:
     [lambda request: request.state.session.destroy(), renew(), renew(b=2), lambda request: request.session.clear()],
     ids=["destroyed", "regenerated and left empty", "regenerated", "made empty"],
 )
+@pytest.mark.parametrize("data", [{}, {"c": 3}], ids=["nothing else", "and a change"])
 async def test_keeping_the_data_of_a_session_that_is_gone_creates_nothing(
-    end: Any, caplog: pytest.LogCaptureFixture
+    end: Any, data: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     browser, store, _ = await signed_in()
     other = Browser(app=browser.app)
@@ -295,7 +296,7 @@ async def test_keeping_the_data_of_a_session_that_is_gone_creates_nothing(
     async def overtaken(request: Request) -> None:
         await other.visit(end)
         left.append(await store.sids())
-        renew(keep=True, c=3)(request)
+        renew(keep=True, **data)(request)
 
     response = await browser.visit(overtaken)
     assert response.status_code == 200

@@ -24,8 +24,14 @@ def never_suspends(method: Method) -> Method:
 
     Its calls need no deadline, no task and no look at what they raise.
     """
-    method.never_suspends = True  # type: ignore[attr-defined]
+    method.never_suspends = method  # type: ignore[attr-defined]  # so that a wrapper's copy of it marks nothing
     return method
+
+
+def is_marked(method: object) -> bool:
+    """Whether this very method bears the mark of `never_suspends`."""
+    function = getattr(method, "__func__", method)
+    return getattr(function, "never_suspends", None) is function
 
 
 def checked_ttl(ttl: float) -> float:
