@@ -116,6 +116,10 @@ def test_a_value_or_combination_that_no_browser_honours_is_refused(options: dict
         ("__HOST-sid", {"path": "/app"}),
         ("__Secure-sid", {"secure": False}),
         ("__sEcUrE-sid", {"secure": False}),
+        ("__Http-sid", {"secure": False}),
+        ("__Http-sid", {"httponly": False}),
+        ("__Host-Http-sid", {"httponly": False}),
+        ("__Host-Http-sid", {"path": "/app"}),
     ],
 )
 def test_a_name_with_a_prefix_is_refused_where_the_cookie_does_not_keep_what_it_promises(
@@ -133,6 +137,8 @@ def test_a_name_with_a_prefix_is_refused_where_the_cookie_does_not_keep_what_it_
         ("__Host-sid", {"secure": True}),
         ("__Secure-sid", {"domain": "example.com", "path": "/app"}),
         ("_Host-sid", {"secure": False}),
+        ("__Http-sid", {"path": "/app"}),
+        ("__Host-Http-sid", {}),
     ],
 )
 def test_a_name_with_a_prefix_is_taken_where_the_cookie_keeps_what_it_promises(
@@ -176,6 +182,12 @@ async def test_an_age_may_be_a_timedelta(clock: Clock) -> None:
 async def test_a_moment_of_expiry_comes_as_both_too(clock: Clock) -> None:
     sent = attributes(await header_of(Cookie(expires=later(90))))
     assert (sent["max-age"], sent["expires"]) == ("90", "Sun, 17 Mar 2030 17:48:10 GMT")
+
+
+async def test_a_moment_that_has_passed_by_now_is_a_second_away(clock: Clock) -> None:
+    browser = Browser(cookie=Cookie(expires=later(90)))
+    clock.advance(120)
+    assert attributes(set_cookie(await browser.visit(put(a=1))))["max-age"] == "1"
 
 
 @pytest.mark.parametrize("age", [{"max_age": 401 * DAY}, {"expires": later(401 * DAY)}], ids=["max_age", "expires"])

@@ -256,6 +256,14 @@ def test_what_is_no_queue_counts_as_empty_and_stays_as_it_is(look: Callable[[Fla
     assert not session.modified
 
 
+def test_a_message_drained_and_queued_again_is_a_change() -> None:
+    session = Session({"flash": {"info": ["a"]}})
+    flash = Flash(session)
+    flash("info", flash("info"))
+    assert session == {"flash": {"info": ["a"]}}
+    assert session.modified
+
+
 def test_a_queue_beside_foreign_data_works_and_the_data_stays() -> None:
     session = Session({"flash": {"info": ["a"], "settings": {"x": 1}}})
     flash = Flash(session)

@@ -696,20 +696,35 @@ async def test_an_attempt_that_failed_makes_no_assignment_of_an_increment(attemp
     assert await browser.read() == {"m": 0, "n": 2}
 
 
-async def test_a_view_that_was_handed_out_shows_what_others_stored_and_changes_in_it_are_noticed() -> None:
+@pytest.mark.parametrize("key", ["a", "b"])
+async def test_a_view_that_was_handed_out_shows_what_others_stored_and_changes_in_it_are_noticed(key: str) -> None:
     browser = Browser()
     await browser.visit(put(a=[1]))
 
     async def handler(request: Request) -> None:
         items = request.session.items()
-        await browser.tab().visit(put(b=[2]))
+        await browser.tab().visit(put(b=[1]))
         request.session["c"] = 3
         await request.state.session.save()
-        for _, value in list(items)[:2]:
-            value.append("late")
+        dict(items)[key].append("late")
 
     await browser.visit(handler)
-    assert await browser.read() == {"a": [1, "late"], "b": [2, "late"], "c": 3}
+    assert await browser.read() == {"a": [1], "b": [1], "c": 3, key: [1, "late"]}
+
+
+async def test_a_container_assigned_with_what_is_stored_is_the_sessions_after_a_conflict() -> None:
+    browser = Browser()
+    await browser.visit(put(a=[1], n=0))
+
+    async def handler(request: Request) -> None:
+        mine = request.session["a"] = [1]
+        request.session["n"] = 1
+        await browser.tab().visit(put(b=2))
+        await request.state.session.save()
+        mine.append("late")
+
+    await browser.visit(handler)
+    assert await browser.read() == {"a": [1, "late"], "n": 1, "b": 2}
 
 
 async def test_what_another_task_changes_while_an_equal_change_of_another_request_is_confirmed_is_saved() -> None:

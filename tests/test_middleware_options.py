@@ -322,6 +322,7 @@ PROXIED = [
     (" https ", True),
     ("https, http", True),
     ("https,http", True),
+    ("wss", True),
     ("http", False),
     ("http, https", False),
     ("", False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -191,6 +192,7 @@ LATER = "2030-01-02T03:04:05.678Z"
         ({"originalMaxAge": 60000, "expires": "+010265-12-23T10:35:55.343Z"}, 60),
         ({"originalMaxAge": 10**15, "expires": "+275760-09-13T00:00:00.000Z"}, MAX_AGE),
         ({"originalMaxAge": 60000, "expires": "+012000-02-29T00:00:00.000Z"}, 60),
+        ({"originalMaxAge": 60000, "expires": "+010100-02-29T00:00:00.000Z"}, None),  # no leap year
         ({"originalMaxAge": 60000, "expires": "-000001-12-31T23:59:59.999Z"}, 60),
         ({"originalMaxAge": 60000, "expires": "+010265-13-23T10:35:55.343Z"}, None),
         ({"originalMaxAge": 60000, "expires": "+0102650-12-23T10:35:55.343Z"}, None),
@@ -242,6 +244,11 @@ def test_an_age_in_whole_milliseconds_survives_the_round_trip(milliseconds: int)
     assert stored is not None
     assert stored_age(stored[1], Cookie()) == pytest.approx(milliseconds / 1000)
     assert json.loads(text)["cookie"]["originalMaxAge"] == milliseconds
+
+
+def test_a_moment_too_close_to_a_second_to_tell_is_written_as_that_second() -> None:
+    almost = math.nextafter(1893553446, 0)
+    assert json.loads(write({}, 60, almost, PLAIN))["cookie"]["expires"] == "2030-01-02T03:04:06.000Z"
 
 
 @few

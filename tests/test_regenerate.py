@@ -66,7 +66,12 @@ async def test_the_cookies_age_starts_anew_unless_the_data_is_kept(keep: bool, a
     browser, store, _ = await signed_in(cookie=Cookie(max_age=600))
     await browser.visit(lambda request: setattr(request.state.session.cookie, "max_age", 9000))
     clock.advance(50)
-    sent = attributes(set_cookie(await browser.visit(renew(keep=keep, b=2))))
+
+    def look_and_renew(request: Request) -> None:
+        assert request.state.session.cookie.original_max_age == 9000
+        renew(keep=keep, b=2)(request)
+
+    sent = attributes(set_cookie(await browser.visit(look_and_renew)))
     assert sent["max-age"] == str(age)
     assert (await store.only()).expires == START + 50 + age
 

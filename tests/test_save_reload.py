@@ -593,3 +593,72 @@ async def test_a_view_that_was_handed_out_before_a_reload_still_notices_changes(
 
     await browser.visit(handler)
     assert await browser.read() == {"a": [1, "late"]}
+
+
+async def test_what_is_written_after_a_save_that_emptied_the_session_gets_another_id() -> None:
+    browser, store = await signed_in()
+    (old,) = await store.sids()
+
+    async def handler(request: Request) -> str:
+        session = request.state.session
+        session.clear()
+        await session.save()
+        session["b"] = 1
+        sid: str = session.id
+        return sid
+
+    response = await browser.visit(handler)
+    assert await store.sids() == [response.json()] != [old]
+
+
+async def test_a_save_of_a_fresh_start_that_holds_nothing_yet_is_no_error() -> None:
+    browser, store = await signed_in()
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        session.regenerate()
+        await session.save()
+        assert await store.sids() == []
+        session["b"] = 1
+        await session.save()
+
+    await browser.visit(handler)
+    assert await store.data() == {"b": 1}
+
+
+async def test_a_container_taken_after_a_reload_is_the_sessions_after_a_conflict() -> None:
+    browser, store = await signed_in()
+    await browser.visit(put(cart=["a"]))
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        await session.reload()
+        cart = session["cart"]
+        session["n"] = 1
+        await browser.tab().visit(lambda other: other.session["cart"].append("theirs"))
+        await session.save()
+        cart.append("ours")
+
+    await browser.visit(handler)
+    assert await store.data() == {"a": 1, "cart": ["a", "theirs", "ours"], "n": 1}
+
+
+async def test_an_assignment_ends_an_increment_whose_save_failed() -> None:
+    browser, store = await signed_in()
+
+    async def handler(request: Request) -> None:
+        session = request.state.session
+        session.increment("n", 5)
+
+        async def fail() -> None:
+            session["n"] = 1  # another task of the request, while the store is at it
+            raise OSError("connection refused")
+
+        store.before["replace"] = fail
+        with pytest.raises(StoreError):
+            await session.save()
+        store.work()
+        await browser.tab().visit(put(n=100, other=1))
+
+    await browser.visit(handler)
+    assert await store.data() == {"a": 1, "n": 1, "other": 1}

@@ -119,9 +119,12 @@ async def test_forget_me_makes_it_a_browser_session_again(name: str, clock: Cloc
     assert (await store.only()).expires == START + store.ttl
 
 
-async def test_an_age_is_cut_to_400_days(clock: Clock) -> None:
+@pytest.mark.parametrize("name", ["max_age", "expires"])
+async def test_an_age_is_cut_to_400_days(name: str, clock: Clock) -> None:
+    moment = datetime.fromtimestamp(START + 500 * DAY, UTC)
+
     def handler(request: Any) -> float:
-        request.state.session.cookie.max_age = 500 * DAY
+        setattr(request.state.session.cookie, name, 500 * DAY if name == "max_age" else moment)
         age: float = request.state.session.cookie.original_max_age
         return age
 
@@ -308,14 +311,15 @@ def test_the_cookie_of_a_session_without_a_request_is_a_plain_one() -> None:
     assert (cookie.path, cookie.secure, cookie.samesite, cookie.max_age) == ("/", "auto", "lax", None)
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["taken before", "taken after"])
 @pytest.mark.parametrize("name", ["max_age", "expires"])
-async def test_a_destroyed_session_has_no_age_to_assign(name: str) -> None:
+async def test_a_destroyed_session_has_no_age_to_assign(name: str, before: bool) -> None:
     def handler(request: Request) -> None:
-        cookie = request.state.session.cookie
+        taken = [request.state.session.cookie] if before else []
         request.state.session.destroy()
-        for each in (cookie, request.state.session.cookie):
+        for cookie in (*taken, request.state.session.cookie):
             with pytest.raises(SessionDestroyed):
-                setattr(each, name, None if name == "expires" else 600)
+                setattr(cookie, name, None if name == "expires" else 600)
 
     browser = aged(600)
     await browser.visit(put(a=1))
@@ -411,3 +415,31 @@ async def test_a_session_that_always_changes_before_it_is_extended_is_let_be(cap
     assert (response.status_code, set_cookie(response)) == (200, None)
     assert "faster every time" in caplog.text
     assert (await stored_cookie(store))["originalMaxAge"] == (next(ages) - 1) * 1000
+
+
+async def test_a_touch_that_was_saved_shows_in_what_remains(clock: Clock) -> None:
+    async def handler(request: Request) -> list[int]:
+        session = request.state.session
+        before = session.cookie.max_age
+        session.touch()
+        await session.save()
+        return [before, session.cookie.max_age]
+
+    browser = aged(600)
+    await browser.visit(put(a=1))
+    clock.advance(100)
+    assert (await browser.visit(handler)).json() == [500, 600]
+
+
+async def test_a_merge_shows_the_age_that_another_request_gave_the_session(clock: Clock) -> None:
+    async def handler(request: Request) -> list[float]:
+        session = request.state.session
+        before = session.cookie.original_max_age
+        session["b"] = 1
+        await browser.tab().visit(assign("max_age", 60))
+        await session.save()
+        return [before, session.cookie.original_max_age]
+
+    browser = aged(600)
+    await browser.visit(put(a=1))
+    assert (await browser.visit(handler)).json() == [600, 60]

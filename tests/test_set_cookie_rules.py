@@ -458,6 +458,7 @@ INSECURE = [
     pytest.param({"name": "__host-sid"}, id="__host-"),
     pytest.param({"name": "__Secure-sid"}, id="__Secure-"),
     pytest.param({"name": "__sEcUrE-sid"}, id="__sEcUrE-"),
+    pytest.param({"name": "__Http-sid"}, id="__Http-"),
 ]
 
 

@@ -707,6 +707,26 @@ async def test_many_requests_of_one_session_do_not_add_up_their_deadlines(store:
     assert all(is_unavailable(response) for response in responses)
 
 
+async def test_nor_do_they_where_they_take_turns_by_then(store: SpyStore) -> None:
+    browser = await signed_in(store, store_timeout=0.1)
+    loaded = asyncio.Barrier(41)
+    go_on = asyncio.Event()
+
+    async def endpoint(request: Request) -> None:
+        request.session["a"] = 2
+        await loaded.wait()
+        await go_on.wait()
+
+    requests = [asyncio.ensure_future(browser.visit(endpoint)) for _ in range(40)]
+    await loaded.wait()
+    await browser.tab().visit(put(b=1))  # so that all of them collide
+    store.hang("get")
+    go_on.set()
+    async with asyncio.timeout(2):
+        responses = await asyncio.gather(*requests)
+    assert all(is_unavailable(response) for response in responses)
+
+
 async def test_without_a_deadline_a_slow_store_is_waited_for(store: SpyStore) -> None:
     browser = await signed_in(store, store_timeout=None)
     free = asyncio.Event()

@@ -313,3 +313,17 @@ async def test_a_key_that_another_request_set_alike_is_nobodys_change_once_the_w
     assert (await browser.visit(handler)).status_code == 200
     store.work()
     assert await store.data() == {"k": "w", "j": 1}
+
+
+async def test_an_increment_in_doubt_is_in_doubt_whatever_failed_before() -> None:
+    """Nobody can tell whether the first write was made, and the counter would be counted on what it left."""
+    browser, store = await signed_in(n=0)
+
+    async def handler(request: Request) -> None:
+        request.session["k"] = 1
+        await save_in_vain(request, store, made=False)
+        request.state.session.increment("n")
+        await browser.tab().visit(put(other=1))
+
+    assert (await browser.visit(handler)).status_code == 503
+    assert await store.data() == {"n": 0, "other": 1}
