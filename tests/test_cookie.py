@@ -188,6 +188,8 @@ async def test_a_moment_that_has_passed_by_now_is_a_second_away(clock: Clock) ->
     browser = Browser(cookie=Cookie(expires=later(90)))
     clock.advance(120)
     assert attributes(set_cookie(await browser.visit(put(a=1))))["max-age"] == "1"
+    clock.advance(0.9)
+    assert await browser.read() == {"a": 1}
 
 
 @pytest.mark.parametrize("age", [{"max_age": 401 * DAY}, {"expires": later(401 * DAY)}], ids=["max_age", "expires"])

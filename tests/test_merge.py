@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
 
 from asgi_session import Cookie, MemoryStore, Record, SessionConflict, Store
 
@@ -557,6 +558,25 @@ async def test_nor_is_it_where_the_applications_object_was_saved_inside_of_a_loa
         await request.state.session.save()
         await browser.tab().visit(put(prefs={"limits": ["private"]}))
         request.session["seen"] = 1
+
+    await browser.visit(handler)
+    assert limits == []
+    assert await browser.read() == {"prefs": {"limits": ["private"]}, "seen": 1}
+
+
+async def test_nor_where_the_response_saved_it() -> None:
+    limits: list[str] = []
+    browser = Browser()
+    await browser.visit(put(prefs={"limits": ["none"]}))
+
+    def handler(request: Request) -> StreamingResponse:
+        async def body() -> AsyncIterator[str]:
+            await browser.tab().visit(put(prefs={"limits": ["private"]}))
+            request.session["seen"] = 1
+            yield "done"
+
+        request.session["prefs"]["limits"] = limits
+        return StreamingResponse(body())
 
     await browser.visit(handler)
     assert limits == []

@@ -707,6 +707,17 @@ async def test_many_requests_of_one_session_do_not_add_up_their_deadlines(store:
     assert all(is_unavailable(response) for response in responses)
 
 
+async def test_a_call_that_has_ended_leaves_no_deadline_behind(store: SpyStore) -> None:
+    middleware = SessionMiddleware(Browser.serve, secret=SECRET, store=store)
+    browser = Browser(app=middleware)
+    await browser.visit(put(a=1))
+    store.fail("get")
+    await browser.visit()
+    watch = middleware._settings._deadlines.watch()
+    assert watch._timer is not None
+    assert not watch._due
+
+
 async def test_nor_do_they_where_they_take_turns_by_then(store: SpyStore) -> None:
     browser = await signed_in(store, store_timeout=0.1)
     loaded = asyncio.Barrier(41)
