@@ -2,7 +2,10 @@
 
 
 class SessionError(Exception):
-    """Base of all errors of this package; raised itself where no cookie can carry a new session."""
+    """Base of all errors of this package; raised itself where a session can't be saved, whatever the store does.
+
+    No cookie can carry it to the client, or it belongs to no request (any more).
+    """
 
 
 class StoreError(SessionError):

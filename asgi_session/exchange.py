@@ -226,8 +226,11 @@ class Exchange(Standing):
         finally:
             hold.release()
 
-    def may_have_work(self) -> bool:
-        """Whether the start of a response may call for a commit, whatever was done to the session's values."""
+    def has_other_work(self) -> bool:
+        """Whether the start of a response may call for a commit though a look finds no value changed.
+
+        After the start only `has_changes` counts: no cookie can be sent, and no life is extended.
+        """
         session = self.session
         if session is None:
             return self._is_unset_unloaded()
@@ -242,20 +245,13 @@ class Exchange(Standing):
             or self.owed != "nothing"
         )
 
-    def has_changes(self, or_claims: bool = False) -> bool:
-        """Whether something was done to the session that is not committed.
-
-        Args:
-            or_claims: True: or messages were claimed whose fate is open.
-        """
+    def has_changes(self) -> bool:
+        """Whether something was done to the session that is not committed."""
         session = self.session
         if session is None:
             return self._is_unset_unloaded()
         if session.accessed:
-            claimed = self.claims is not None
-            if claimed and or_claims:
-                return True
-            if (claimed or session._before or session._asked or session._cookie is not None) and (
+            if (session._before or session._asked or session._cookie is not None or self.claims is not None) and (
                 session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session))
             ):
                 return True

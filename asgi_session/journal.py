@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Set
 from threading import Lock
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeGuard
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 from asgi_session import flash_queue
 from asgi_session.cookie import Cookie
@@ -55,9 +55,16 @@ Look = tuple[dict[str, object], dict[str, object]]
 """What a look at a session found: the keys whose value changed, with the images of what they are now, and the images of
 all containers that may change from here on."""
 
-Draft = tuple[dict[str, object], Set[str], Mapping[str, float], Log, int, bool]
-"""What was noted when a commit began, which goes back into the session if the commit fails: before-images, keys that
-others changed too, increments, flash log, what was asked for, and whether the age was assigned."""
+
+class Draft(NamedTuple):
+    """What was noted when a commit began, which goes back into the session if the commit fails."""
+
+    before: dict[str, object]
+    shared: Set[str]
+    increments: Mapping[str, float]
+    flash_log: Log
+    asked: int
+    age_assigned: bool
 
 
 class Journal(dict[str, Any]):
@@ -77,6 +84,13 @@ class Journal(dict[str, Any]):
         "accessed",
     )
 
+    _loaded: Mapping[str, Any] | Iterable[tuple[str, Any]]
+    """What the session was made of; of what came from the store, `ABSENT` stands for values that were written since."""
+    _before: dict[str, object]
+    """Images of values before they were written or handed out, by key: `ABSENT` where there was none, `NEVER_THE_SAME`
+    where the key is to be written in any case. A key without one has not changed."""
+    _asked: int
+    """What was asked for and is not yet done, as facts of the decision."""
     _shared: Set[str]
     """Keys that somebody else changed in the same way: no change by now, but one again if that is undone."""
     accessed: bool
@@ -95,7 +109,7 @@ class Journal(dict[str, Any]):
         self._id = sid
         self._cookie: SessionCookie | None = None
         self._is_new = sid is None
-        self._before: dict[str, object] = {}
+        self._before = {}
         self._increments = _NO_INCREMENTS
         self._shared = NO_KEYS
         self._flash_log = NOTHING_DONE
@@ -255,7 +269,7 @@ class Journal(dict[str, Any]):
         age_assigned = False
         if self._cookie is not None:
             age_assigned, self._cookie.assigned = self._cookie.assigned, False
-        draft = self._before, self._shared, self._increments, self._flash_log, self._asked, age_assigned
+        draft = Draft(self._before, self._shared, self._increments, self._flash_log, self._asked, age_assigned)
         self._note_nothing(changes, images)
         self._asked &= DESTROYED
         return draft

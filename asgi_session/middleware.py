@@ -110,7 +110,7 @@ class SessionMiddleware:
             if not await response.absorb(essence(error)):
                 raise
         else:
-            if not response.headers_gone or response.has_changes(True):  # or claims
+            if not response.headers_gone or response.claims is not None or response.has_changes():
                 await response.finish()
         finally:
             session = response.session

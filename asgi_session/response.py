@@ -40,7 +40,7 @@ class Response(Exchange):
         if self.headers_gone:
             if not message.get("more_body", False) if kind in _BODIES else kind == "websocket.close":
                 self.complete = True
-                if self._accepted or self.has_changes(True):  # or claims
+                if self._accepted or self.claims is not None or self.has_changes():
                     return self._end(message)
         elif kind in _STARTS:
             status = message.get("status", 200)
@@ -50,7 +50,7 @@ class Response(Exchange):
                 session = self.session
                 accessed = session is not None and session.accessed
                 look = session._look() if session is not None and accessed and session._before else None
-                if (look is not None and look[0]) or self.may_have_work():
+                if (look is not None and look[0]) or self.has_other_work():
                     return self._start(message, look)
                 # Nothing is owed, so this is what is left of `_start`.
                 self.headers_gone = True
@@ -78,7 +78,7 @@ class Response(Exchange):
         elif self._saves:
             if look is None and self.session is not None:
                 look = self.session._look()
-            if (look is not None and look[0]) or self.may_have_work():
+            if (look is not None and look[0]) or self.has_other_work():
                 try:
                     if self._saving is not None:
                         await self.settled()
@@ -178,7 +178,7 @@ class Response(Exchange):
         send, self._send = self._send, send_to_nobody
         accepted = self._accepted
         # Of what an earlier save(), or a middleware within, has committed.
-        cookies = [] if accepted else [each.set_cookie_header() for each in self.and_within()]
+        cookies = [each.set_cookie_header() for each in self.and_within()]
         self.headers_gone = True
         for each in self.and_within():
             await each.give_back()

@@ -43,7 +43,7 @@ class Session(Merging):
 
     @property
     def modified(self) -> bool:
-        """Whether a commit would have something to write."""
+        """Whether something was done to the session that a commit has to see to; after `destroy`, always."""
         return self._is_dirty()
 
     @modified.setter
@@ -135,7 +135,7 @@ class Session(Merging):
 
         Raises:
             SessionNotFound: the session was destroyed elsewhere; nothing was written.
-            SessionError: a new session whose cookie can't reach the client.
+            SessionError: a new session whose cookie can't reach the client; or one that belongs to no request.
             StoreError: the store failed; the changes stay pending.
             SessionConflict: other processes kept being faster.
             SessionSerializationError: a value is not JSON.

@@ -1,6 +1,6 @@
-"""What one request knows of its session's place in the store, and how it asks the store.
+"""What one request knows of its session's place in the store, and how it learns more.
 
-A leaf that commit, claims and loading share: it takes no decision.
+Commit, claims and loading share it; what is to be done they decide themselves.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class MongoStore(Store):
         stringify: True keeps a session as JSON text, False as a sub-document, like connect-mongo's option. Reading
             accepts both. A sub-document can't hold lone surrogates, integers beyond 64 bits, NUL in keys or more than
             150 levels of nesting: writing such a session raises `StoreError`.
-        transform_id: session id to ``_id``, like connect-mongo's ``transformId``.
+        transform_id: session id to ``_id``, a non-empty str, like connect-mongo's ``transformId``.
         create_index: False leaves the TTL index to somebody else, like connect-mongo's ``autoRemove: "disabled"``.
 
     Raises:
@@ -270,7 +270,12 @@ class MongoStore(Store):
             await self._index.ensure()
 
     def _id(self, sid: str) -> str:
-        return sid if self._transform_id is None else self._transform_id(sid)
+        if self._transform_id is None:
+            return sid
+        stored: object = self._transform_id(sid)
+        if not isinstance(stored, str) or not stored:  # else all sessions could come to share one document
+            raise TypeError("transform_id returned something else than a non-empty str")
+        return stored
 
     def _live(self, sid: str) -> dict[str, Any]:
         return {"_id": self._id(sid), **_alive()}

@@ -258,6 +258,15 @@ async def test_writes_leave_connect_mongos_other_fields_alone(mongo_collection: 
     assert (await mongo_collection.find_one()).items() >= others.items()
 
 
+@pytest.mark.parametrize("transformed", [None, "", b"id"])
+async def test_a_transform_id_that_gives_no_id_stores_nothing(mongo_collection: Any, transformed: Any) -> None:
+    store = MongoStore(mongo_collection, transform_id=lambda sid: transformed)
+    for call in (store.create("a", record()), store.get("a"), store.destroy("a")):
+        with pytest.raises(TypeError, match="transform_id"):
+            await call
+    assert await mongo_collection.count_documents({}) == 0
+
+
 async def test_transform_id_makes_the_stored_id_in_every_operation(mongo_collection: Any) -> None:
     store = MongoStore(mongo_collection, transform_id=lambda sid: "pfx:" + sid)
     assert await store.create("a", record())
