@@ -48,7 +48,7 @@ class Claims:
                 taken = {}
         except StoreError:
             if self._attempt is not None:
-                standing.unsure_claims = {**standing.unsure_claims, self._attempt: taken}
+                standing.in_doubt().note_claim(self._attempt, taken)
             raise
         if standing.lost is not None:  # an earlier claim of this request took it after all
             mine, rest = flash_queue.drain(standing.lost, category)
@@ -75,7 +75,8 @@ class Claims:
         if standing.lost is not None:
             messages, standing.lost = _joined(messages, standing.lost), None
         sid = standing.sid
-        if sid is None or not self._is_of_this_session() or not (messages or standing.unsure_claims):
+        in_doubt = standing.doubts is not None and standing.doubts.hold_claims()
+        if sid is None or not self._is_of_this_session() or not (messages or in_doubt):
             return
         store = standing.settings.calls_within(hold)
         try:
@@ -134,7 +135,7 @@ class Claims:
                 if done:
                     standing.record = record
                     standing.emptied |= not data
-                    standing.certain()
+                    standing.doubts = None
                     standing.rebase(data)
                     return True
                 await contest.lost(standing.sid)

@@ -167,7 +167,7 @@ class Exchange(Standing):
                 raise SessionNotFound("there is no stored session to reload")
             self.loaded._reset(sid, data)
             self.blind = False
-            self.certain()
+            self.doubts = None
 
     async def claim(self, category: str | None) -> Queue:
         hold = Hold()

@@ -14,8 +14,9 @@ from starlette.types import Scope, Send
 from asgi_session import flash_queue, payload
 from asgi_session.cookie import MAX_AGE, Attributes, Cookie
 from asgi_session.decision import DESTROYED, HELD_DATA, RENEWED, STORED, CookieAction, is_due
+from asgi_session.doubts import Doubts
 from asgi_session.exceptions import StoreError
-from asgi_session.flash_queue import FLASH, Queue
+from asgi_session.flash_queue import Queue
 from asgi_session.patience import Hold
 from asgi_session.session import Session
 from asgi_session.settings import Settings, logger
@@ -45,12 +46,10 @@ class Standing:
     """The stored data that came with the request; only its keys are to be relied on."""
     wrote = False
     """Whether this request wrote to the record."""
-    unsure_adds = False
-    """Whether one of the writes in `unsure` held something that would count twice if it were made twice."""
-    unsure_claims: Mapping[bytes, Queue] = {}
-    """Removals of flash messages whose writing failed, by the payload that they would have left."""
+    doubts: Doubts | None = None
+    """Writes of this request that failed, and of which nobody knows whether they were made; None: there are none."""
     lost: Queue | None = None
-    """The messages of the one of these that turned out to have been made: nobody got them."""
+    """The messages that one of the claims in doubt turned out to have taken: nobody got them."""
     earlier_ids: tuple[str, ...] = ()
     """The ids that this request gave the session others for, data and all."""
     emptied = False
@@ -79,8 +78,6 @@ class Standing:
         """Whether it is too late for a cookie."""
         self.blind = False
         """Whether the store failed when it was to be loaded: then nothing is written."""
-        self.unsure: tuple[bytes, ...] = ()
-        """Payloads of ours whose writing failed: each may have been written all the same, or may be yet."""
 
     @property
     def loaded(self) -> Session:
@@ -91,24 +88,15 @@ class Standing:
     async def fetch(self, sid: str, hold: Hold | None = None) -> dict[str, Any] | None:
         """Read a record and remember it. Returns its data; None where it is missing or unreadable."""
         record = await self.settings.calls_within(hold).get(sid)
-        if record is not None and self.unsure_claims:
+        if record is not None and self.doubts is not None and self.doubts.hold_claims():
             self.lost = self.lost_by(record)
         return self.found(sid, record)
 
     def lost_by(self, record: Record) -> Queue:
-        """The messages of an unsure claim that nobody got, less what this request drained since.
-
-        Where the text that it would leave is stored, it was made. Where another text is, somebody wrote since: if it
-        was not made before, it never will be. What is missing then counts as lost: better shown twice than never.
-        """
-        claimed = self.unsure_claims.get(record.utf8)
-        if claimed is None:
-            if not self.unsure_claims or self.record is None or self.record.utf8 == record.utf8:
-                return {}
-            stored = payload.read(record.utf8)
-            queue = None if stored is None else stored[0].get(FLASH)
-            claimed = flash_queue.missing([*self.unsure_claims.values()][-1], queue)
-        self.unsure_claims = {}
+        """What a claim in doubt took and nobody got, as far as a stored record tells, less what was drained since."""
+        if self.doubts is None:
+            return {}
+        claimed = self.doubts.claimed(record, self.record)
         return flash_queue.claim(claimed, None, self.loaded._flash_done())[0]
 
     def found(self, sid: str, record: Record | None) -> dict[str, Any] | None:
@@ -147,8 +135,8 @@ class Standing:
             self.gone()
             return
         try:
-            if self.unsure:
-                self._find_out(data, expected)
+            if self.doubts is not None and self.doubts.hold_changes():
+                self._find_out(self.doubts, data, expected)
             else:
                 self.rebase(data)
         except BaseException:
@@ -164,32 +152,30 @@ class Standing:
         if session._cookie is not None:
             session._cookie.keep_up(*self.life())
 
-    def _find_out(self, data: dict[str, Any], expected: Record | None) -> None:
+    def _find_out(self, doubts: Doubts, data: dict[str, Any], expected: Record | None) -> None:
         """What became of writes that nobody acknowledged, so that none is made twice.
 
         Raises:
             StoreError: somebody else wrote since, so that nobody can tell, and something would count twice.
         """
         assert self.record is not None
-        if self.record.utf8 in self.unsure:
+        verdict = doubts.verdict(self.record, expected)
+        if verdict == "made":
             self.loaded._rebase_on_own(data)
-            self.certain()
-        elif expected is not None and self.record.utf8 == expected.utf8:  # as before, but they may still be under way
+            self.doubts = None
+        elif verdict == "open":
             self.rebase(data)
-        elif self.unsure_adds or self.loaded._adds_up():
+        elif doubts.adds or self.loaded._adds_up():
             raise StoreError("nobody can tell whether an earlier write of this session was made")
         else:
             self.rebase(data)
-            self.certain()
+            self.doubts = None
 
-    def doubt(self, record: Record, *, adds: bool) -> None:
-        """Remember that the writing of this record failed, and whether it held what would count twice."""
-        self.unsure = (*self.unsure, record.utf8)
-        self.unsure_adds |= adds
-
-    def certain(self) -> None:
-        """Remember that no such write is open any more."""
-        self.unsure, self.unsure_adds, self.unsure_claims = (), False, {}
+    def in_doubt(self) -> Doubts:
+        """Where to note a write that failed."""
+        if self.doubts is None:
+            self.doubts = Doubts()
+        return self.doubts
 
     def is_due(self, age: float | None) -> bool:
         """Whether the record's life has to be extended; `age` is its full life, None the store's default."""
@@ -231,8 +217,7 @@ class Standing:
         self.expires = record.expires or time.time() + self.settings.default_life
         self.known = self.known & ~HELD_DATA | STORED | holds
         self.wrote = True
-        if self.unsure or self.unsure_claims:
-            self.certain()
+        self.doubts = None
         session = self.session
         if session is not None and session._cookie is not None:
             session._cookie.keep_up(age, record.expires)

@@ -115,7 +115,7 @@ class StoreActions:
             in_doubt = isinstance(error, StoreError)
             session._undo_commit(draft, in_doubt=self._changes if in_doubt else None)
             if in_doubt:
-                standing.doubt(record, adds=session._adds_up())
+                standing.in_doubt().note(record, adds=session._adds_up())
             raise
         if not done:
             session._undo_commit(draft)

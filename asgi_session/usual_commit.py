@@ -57,7 +57,7 @@ async def store_values(standing: Standing, look: Look) -> None:
             done = await settings.store.replace(sid, record, expected=standing.record)
         except StoreError:
             session._doubt(changes)
-            standing.doubt(record, adds=session._adds_up())
+            standing.in_doubt().note(record, adds=session._adds_up())
             raise
     if not done:  # somebody was faster, or has this id
         await Commit(standing, None, saving=False).run()
