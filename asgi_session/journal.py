@@ -145,16 +145,19 @@ class Journal(dict[str, Any]):
                 queued = []
             if messages:
                 if FLASH not in self._before:
-                    self._admit(FLASH)
+                    self._refuse_if_destroyed()
+                    self._before[FLASH] = image(dict.get(self, FLASH, ABSENT))
                 self._done_to(category).added += messages
                 dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})
             return len(queued) + len(messages)
 
     def _done_to(self, category: str) -> Drain:
         """What this request did to a category so far, to be added to."""
-        if category not in self._flash_log:
-            self._flash_log = {**self._flash_log, category: Drain()}
-        return self._flash_log[category]
+        done = self._flash_log.get(category)
+        if done is None:
+            done = Drain()
+            self._flash_log = {**self._flash_log, category: done}
+        return done
 
     def _put_flash(self, value: dict[str, Any] | None) -> None:
         if value is None:
@@ -280,10 +283,11 @@ class Journal(dict[str, Any]):
         Args:
             changes, images: as a look told just now.
         """
-        if isinstance(self._loaded, dict):
+        loaded = self._loaded
+        if loaded.__class__ is dict:
             for key in changes:
-                if key in self._loaded:  # the handler may have put containers of others into it
-                    self._loaded[key] = ABSENT
+                if key in loaded:  # the handler may have put containers of others into it
+                    loaded[key] = ABSENT
         self._before = images
         self._shared = NO_KEYS
         self._increments = _NO_INCREMENTS

@@ -263,7 +263,7 @@ class Standing:
 
 
 def report(error: BaseException) -> None:
-    """Log a failure of the store: which kind, never what the backend said, which may quote ids or data."""
+    """Log a failure of the store: its own words and the kind of its cause, whose words may quote ids or data."""
     text, cause = str(error), error.__cause__
     kind = "" if cause is None else type(cause).__name__
     logger.error("%s%s", text, "" if kind in text else f" ({kind})")
