@@ -32,29 +32,33 @@ class IncomingCookies:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
-    def presented(self, headers: Iterable[tuple[bytes, bytes]]) -> Presented | None:
-        """The id in the first cookie that verifies, of as many as an honest client can have."""
-        left = _MOST_TRIED
+    def presented(self, headers: Iterable[tuple[bytes, bytes]], most: int = _MOST_TRIED) -> Presented | None:
+        """The id in the first cookie that verifies.
+
+        Args:
+            headers: the request's.
+            most: how many cookies to try; as many as any honest client has.
+        """
         for header, content in headers:
             if header == b"cookie":
                 presented = self._verified.get(content)
                 if presented is None and content not in self._refused:
-                    presented, left = self._verify(content, left)
+                    values = cookie_values(content, self._name)
+                    presented = self._verify(content, values, most)
+                    most = max(0, most - len(values))
                 if presented is not None:
                     return presented
         return None
 
-    def _verify(self, header: bytes, most: int) -> tuple[Presented | None, int]:
-        """The id in the first cookie of a header that verifies; and how many more may be tried."""
-        values = cookie_values(header, self._name)
-        for value in values[:most]:
+    def _verify(self, header: bytes, values: list[bytes], most: int) -> Presented | None:
+        for value in values if len(values) <= most else values[:most]:
             presented = self._signer.unsign(value)
             if presented is not None:
                 _remember(header, presented, self._verified)
-                return presented, most
+                return presented
         if 0 < len(values) <= most:
             _remember(header, None, self._refused)
-        return None, max(0, most - len(values))
+        return None
 
 
 def _remember(header: bytes, verdict: Verdict, memory: dict[bytes, Verdict]) -> None:
