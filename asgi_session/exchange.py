@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, MutableMapping
+from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from starlette.types import Scope
@@ -304,8 +304,7 @@ class Exchange(Standing):
         """
         if self.settings.unset == "keep":
             return False
-        state = self.scope["state"] if self._inner is None else self._inner._around[1]
-        return state.get("session", self) is None
+        return self._state_left().get("session", self) is None
 
     async def _destroy_unloaded(self) -> None:
         (await self.load()).destroy()
@@ -313,7 +312,13 @@ class Exchange(Standing):
 
     def _left_by_app(self) -> object:
         """``request.state.session`` as those between this middleware and the next one within have left it."""
-        return (self._state if self._inner is None else self._inner._around[1]).get("session")
+        return self._state_left().get("session")
+
+    def _state_left(self) -> Mapping[str, Any]:
+        """The same of all that stands in ``request.state``."""
+        if self._inner is not None:
+            return self._inner._around[1]
+        return self.scope["state"] if self.session is None else self._state
 
     def _is_unset(self) -> bool:
         """Whether ``request.state.session`` was unset."""

@@ -85,7 +85,7 @@ def claim(value: object, category: str | None, log: Log) -> tuple[Queue, dict[st
     for name, messages in drain(value, category)[0].items():
         fresh = list(messages)
         for message in log[name].taken if name in log else []:
-            take_out(message, fresh)
+            _take_out(message, fresh)
         if fresh:
             taken[name] = fresh
     return taken, removed(value, taken)
@@ -99,7 +99,7 @@ def removed(value: object, messages: Queue) -> dict[str, Any] | None:
     return _apply(value, log)
 
 
-def take_out(message: object, messages: list[Any]) -> bool:
+def _take_out(message: object, messages: list[Any]) -> bool:
     """Remove the first of these messages that is like this one; False where none is."""
     for index, other in enumerate(messages):
         if alike(other, message):
@@ -126,7 +126,7 @@ def _apply(value: object, log: Log) -> dict[str, Any] | None:
     for category, change in log.items():
         messages = queues.setdefault(category, [])
         for message in change.taken:
-            take_out(message, messages)
+            _take_out(message, messages)
         messages.extend(change.added)
     return {**(foreign or {}), **{category: messages for category, messages in queues.items() if messages}} or None
 
@@ -144,7 +144,7 @@ def difference(base: object, ours: object) -> Log:
         change = log[category] = Drain()
         kept = list(now.get(category, []))
         for message in before.get(category, []):
-            if not take_out(message, kept):
+            if not _take_out(message, kept):
                 change.taken.append(message)
         change.added = kept
     return log

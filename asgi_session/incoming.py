@@ -51,7 +51,7 @@ class IncomingCookies:
         return None
 
     def _verify(self, header: bytes, values: list[bytes], most: int) -> Presented | None:
-        for value in values if len(values) <= most else values[:most]:
+        for value in values[:most]:
             presented = self._signer.unsign(value)
             if presented is not None:
                 _remember(header, presented, self._verified)

@@ -145,8 +145,7 @@ class Journal(dict[str, Any]):
                 queued = []
             if messages:
                 if FLASH not in self._before:
-                    self._refuse_if_destroyed()
-                    self._before[FLASH] = image(dict.get(self, FLASH, ABSENT))
+                    self._admit(FLASH)
                 self._done_to(category).added += messages
                 dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})
             return len(queued) + len(messages)

@@ -44,7 +44,7 @@ class Response(Exchange):
                     return self._end(message)
         elif kind in _STARTS:
             status = message.get("status", 200)
-            if status >= 500 or kind == "websocket.close":
+            if status >= 500:
                 return self._start(message, None)
             if status >= 200:
                 session = self.session
@@ -54,14 +54,22 @@ class Response(Exchange):
                     return self._start(message, look)
                 # Nothing is owed, so this is what is left of `_start`.
                 self.headers_gone = True
-                if kind == "websocket.accept":
-                    self._accepted = True
-                if accessed:
-                    message = with_session_headers(message, None, vary=True)
+                if kind == "websocket.close":
+                    self.refused = True
+                else:
+                    self._accepted = kind == "websocket.accept"
+                    if accessed:
+                        message = with_session_headers(message, None, vary=True)
         send = self._send
         return send(message)
 
     async def _start(self, message: Message, look: Look | None) -> None:
+        """Pass a response's start on after what it calls for: a commit, or for a failed one that none is made.
+
+        Args:
+            message: the start.
+            look: what changed; None: nobody looked, since nothing can have.
+        """
         kind = message["type"]
         closing = kind == "websocket.close"
         if closing:
@@ -76,21 +84,18 @@ class Response(Exchange):
                 await self._refuse(error)
                 return
         elif self._saves:
-            if look is None and self.session is not None:
-                look = self.session._look()
-            if (look is not None and look[0]) or self.has_other_work():
-                try:
-                    if self._saving is not None:
-                        await self.settled()
-                    await self.commit(look)
-                    for _ in range(0 if self.settings.answers_at_once else TRIES):
-                        if self.over or not self.has_changes():  # by another task, meanwhile
-                            break
-                        await self.commit()
-                except BaseException as error:
-                    if not await self._answer_for(error):
-                        raise
-                    return
+            try:
+                if self._saving is not None:
+                    await self.settled()
+                await self.commit(look)
+                for _ in range(0 if self.settings.answers_at_once else TRIES):
+                    if self.over or not self.has_changes():  # by another task, meanwhile
+                        break
+                    await self.commit()
+            except BaseException as error:
+                if not await self._answer_for(error):
+                    raise
+                return
         if not closing:
             set_cookie = self.set_cookie_header()
             vary = self.session is not None and self.session.accessed

@@ -10,8 +10,19 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_session import Cookie, Flash, Session, SessionNotLoaded, load_session
-from tests.clients import Browser, call, http_scope, put, serve, session_app, set_cookie
+from asgi_session import Cookie, Flash, Session, SessionMiddleware, SessionNotLoaded, load_session
+from tests.clients import (
+    SECRET,
+    Browser,
+    attributes,
+    call,
+    cookie_header,
+    http_scope,
+    put,
+    serve,
+    session_app,
+    set_cookie,
+)
 from tests.spy_store import SpyStore
 
 
@@ -202,3 +213,84 @@ async def test_request_session_before_it_is_loaded_fails_as_without_the_middlewa
 
     browser = await lazy(store)
     assert (await browser.visit(endpoint)).json() == "told"
+
+
+# Unset before anybody loaded it
+
+
+def assign_none(request: Request) -> None:
+    request.state.session = None
+
+
+async def test_a_session_that_was_not_loaded_is_destroyed_too(store: SpyStore) -> None:
+    browser = await lazy(store, unset="destroy")
+    response = await browser.visit(assign_none)
+    assert attributes(set_cookie(response))["max-age"] == "0"
+    assert await store.sids() == []
+
+
+async def test_where_no_session_came_there_is_nothing_to_destroy(store: SpyStore) -> None:
+    response = await Browser(store=store, autoload=False, unset="destroy").visit(assign_none)
+    assert set_cookie(response) is None
+    assert store.calls == []
+
+
+async def test_to_keep_one_that_was_not_loaded_takes_no_store_call(store: SpyStore) -> None:
+    browser = await lazy(store, unset="keep")
+    assert set_cookie(await browser.visit(assign_none)) is None
+    assert store.calls == []
+
+
+@pytest.mark.parametrize("value", [{}, {"a": 1}, False])
+@pytest.mark.parametrize("unset", ["keep", "destroy"])
+async def test_anything_else_that_stands_there_is_the_apps_own(store: SpyStore, unset: Any, value: Any) -> None:
+    browser = await lazy(store, unset=unset)
+    response = await browser.visit(lambda request: setattr(request.state, "session", value))
+    assert response.status_code == 200
+    assert store.calls == []
+
+
+async def test_one_that_is_loaded_after_all_stays(store: SpyStore) -> None:
+    async def endpoint(request: Request) -> None:
+        request.state.session = None
+        await load_session(request)
+
+    await (await lazy(store, unset="destroy")).visit(endpoint)
+    assert await store.data() == {"a": 1}
+
+
+async def test_a_failed_response_destroys_none_that_was_not_loaded(store: SpyStore) -> None:
+    def endpoint(request: Request) -> Response:
+        request.state.session = None
+        return Response(status_code=500)
+
+    await (await lazy(store, unset="destroy")).visit(endpoint)
+    assert store.calls == []
+
+
+@pytest.mark.parametrize("failing", ["get", "destroy"])
+async def test_a_store_that_fails_to_destroy_it_is_answered_with_503(store: SpyStore, failing: str) -> None:
+    browser = await lazy(store, unset="destroy")
+    store.fail(failing)
+    assert (await browser.visit(assign_none)).status_code == 503
+
+
+async def test_one_that_was_not_loaded_is_destroyed_late_too(store: SpyStore) -> None:
+    browser = await lazy(store)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        scope["state"]["session"] = None
+        await send({"type": "http.response.body", "body": b""})
+
+    wrapped = SessionMiddleware(app, secret=SECRET, store=store, unset="destroy", autoload=False)
+    await call(wrapped, http_scope(headers=cookie_header(browser.cookies)))
+    assert await store.sids() == []
+
+
+async def test_an_outer_one_that_was_not_loaded_is_no_concern_of_the_inner_one(store: SpyStore) -> None:
+    browser = await lazy(store)
+    inner = SessionMiddleware(Browser.serve, secret=SECRET, name="inner", unset="destroy")
+    browser.app = session_app(inner, store=store, unset="destroy", autoload=False)
+    assert (await browser.visit(assign_none)).status_code == 200
+    assert store.calls == []

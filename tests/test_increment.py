@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from asgi_session import Session, StoreError
 from .clients import Browser, put
 from .spy_store import SpyStore
 from .test_merge import race, raced
+from .threads import at_once
 
 
 def test_a_missing_key_counts_from_zero() -> None:
@@ -68,12 +67,7 @@ async def test_the_counts_of_several_threads_of_one_request_add_up() -> None:
         for _ in range(1000):
             session.increment("n")
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        await asyncio.gather(*[asyncio.to_thread(count) for _ in range(4)])
-    finally:
-        sys.setswitchinterval(interval)
+    await at_once(*[count] * 4)
     assert session["n"] == 4000
 
 

@@ -39,7 +39,7 @@ import asyncio
 import hmac
 import re
 import secrets
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ from starlette.responses import Response
 
 import asgi_session
 from asgi_session import Cookie, Flash, MemoryStore, Record, SessionMiddleware, SessionNotFound
+from tests import threads
 from tests.clients import (
     SECRET,
     Browser,
@@ -612,15 +613,9 @@ async def test_messages_of_several_threads_of_one_request_all_count(store: SpySt
             flash("info", f"{number}-{n}")
 
     async def endpoint(request: Request) -> None:
-        flash = request.state.flash
-        await asyncio.gather(*[asyncio.to_thread(queue, flash, number) for number in range(4)])
+        await threads.at_once(*[partial(queue, request.state.flash, number) for number in range(4)])
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        await Browser(store=store).visit(endpoint)
-    finally:
-        sys.setswitchinterval(interval)
+    await Browser(store=store).visit(endpoint)
     assert len((await store.data())["flash"]["info"]) == 1200
 
 
