@@ -18,13 +18,7 @@ try:
     from bson.raw_bson import RawBSONDocument
     from pymongo import AsyncMongoClient, WriteConcern
     from pymongo.asynchronous.collection import AsyncCollection
-    from pymongo.errors import (
-        ConnectionFailure,
-        DuplicateKeyError,
-        OperationFailure,
-        PyMongoError,
-        ServerSelectionTimeoutError,
-    )
+    from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
     from pymongo.synchronous.collection import Collection
 except ImportError as error:  # PyPI has an unrelated package `bson`, which is not to be named here
     raise ImportError("MongoStore needs PyMongo: pip install 'asgi-session[mongo]'") from error
@@ -32,13 +26,12 @@ except ImportError as error:  # PyPI has an unrelated package `bson`, which is n
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import mongo_document as form
 from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl
+from asgi_session.stores.mongo_documents import Documents
 from asgi_session.stores.mongo_index import ExpiryIndex
 
 logger = logging.getLogger("asgi_session")
 
 _LONGEST_QUEUE_MS = 5000
-# HostUnreachable, HostNotFound, NetworkTimeout, SocketException, ReadConcernMajorityNotAvailableYet, ExceededTimeLimit
-_PASSING = frozenset({6, 7, 89, 9001, 134, 262})
 
 
 class MongoCollection(Protocol):
@@ -100,8 +93,8 @@ class MongoStore(Store):
     def _use(self, collection: MongoCollection, *, index_settled: bool) -> None:
         # Motor's collection has the same methods. The caller's codec options must not decide what sessions look like.
         self._collection: AsyncCollection[RawBSONDocument] = collection.with_options(codec_options=form.RAW)
-        self._plain: AsyncCollection[dict[str, Any]] = collection.with_options(codec_options=form.PLAIN)
-        self._options = self._plain.database.client.options
+        self._as_found = Documents(self._collection)
+        self._decoded = Documents(collection.with_options(codec_options=form.PLAIN))
         self._index = ExpiryIndex(self._collection)
         self._index.settled = index_settled
 
@@ -140,20 +133,19 @@ class MongoStore(Store):
     async def get(self, sid: str) -> Record | None:
         if not self._index.settled:
             await self._index.ensure()
-        # By the id alone, which the server has a short way for; whether the document lives is for us to see. And as
-        # plain values, which are read faster than raw documents: only a sub-document has to be kept as it came.
-        by_id = {"_id": self._id(sid)}
+        key = self._id(sid)
         with _BACKEND_ERRORS:
             try:
+                # Whether the document lives is for us to see. Plain values are read faster than raw documents: only
+                # a sub-document has to be kept as it came.
                 if self._stringify:
-                    text = await self._find_text(by_id)
+                    text = await self._decoded.find(key)
                     if text is None:
                         return None
-                    # What has the key $ref comes as a DBRef.
                     if isinstance(text, dict) and not isinstance(text.get("session"), dict | DBRef):
                         return self._record(text)
-                found = await self._collection.find_one(by_id)
-                return None if found is None else self._record(found)
+                found = await self._as_found.find(key)
+                return self._record(found) if isinstance(found, Mapping) else None
             except InvalidBSON:
                 logger.warning("A stored session's document can't be decoded; it is treated as missing.")
                 return None
@@ -231,39 +223,14 @@ class MongoStore(Store):
         await self._index.aclose()
         if self._connect is not None:
             self._closed = True
-            await self._plain.database.client.close()
+            await self._collection.database.client.close()
 
     async def __aenter__(self) -> Self:
         if self._closed and self._connect is not None:  # a closed client stays closed
             self._closed = False
-            collection = self._connect()[self._plain.database.name][self._plain.name]
+            collection = self._connect()[self._collection.database.name][self._collection.name]
             self._use(collection, index_settled=self._index.settled)
         return self
-
-    async def _find_text(self, by_id: dict[str, str]) -> dict[str, Any] | DBRef | None:
-        """The document, by the command that `find_one` sends: its cursor would take a tenth of the time.
-
-        Like that one, it tries again once where the client's options say so and the fault may pass.
-        """
-        if self._options.timeout is not None:  # a limit for both tries together
-            return await self._plain.find_one(by_id)
-        try:
-            return await self._send_find(by_id)
-        except (ConnectionFailure, OperationFailure) as error:
-            if not self._options.retry_reads or not _may_pass(error):
-                raise
-        return await self._send_find(by_id)
-
-    async def _send_find(self, by_id: dict[str, str]) -> dict[str, Any] | DBRef | None:
-        plain = self._plain
-        find: dict[str, Any] = {"find": plain.name, "filter": by_id, "limit": 1, "singleBatch": True}
-        if plain.read_concern.document:
-            find["readConcern"] = plain.read_concern.document
-        reply = await plain.database.command(
-            find, codec_options=plain.codec_options, read_preference=plain.read_preference
-        )
-        batch: list[dict[str, Any] | DBRef] = reply["cursor"]["firstBatch"]
-        return batch[0] if batch else None
 
     async def _ready(self) -> None:
         if not self._index.settled:
@@ -370,13 +337,6 @@ def _check_collection(collection: Any) -> None:
         )
     if not collection.write_concern.acknowledged:
         raise ValueError("MongoStore needs acknowledged writes: the collection's write concern is w=0")
-
-
-def _may_pass(error: PyMongoError) -> bool:
-    """Whether a read is worth another try (MongoDB's specification of retryable reads)."""
-    if isinstance(error, ConnectionFailure):
-        return not isinstance(error, ServerSelectionTimeoutError)  # that one has waited already
-    return isinstance(error, OperationFailure) and error.code in _PASSING
 
 
 def _is_of_id(error: DuplicateKeyError) -> bool:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol, Self
-from weakref import WeakKeyDictionary
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Final, Self, TypeVar
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import redis_scripts as scripts
 from asgi_session.stores.base import Record, Store, Utf8Record, checked_ttl
-from asgi_session.stores.redis_scripts import Script
-from asgi_session.stores.redis_server import MOST_CALLS, Run, client_of, ms, reach
+from asgi_session.stores.redis_client import RedisClient, client_of, reach
+from asgi_session.stores.redis_scripts import Call, Script, ms
+
+Answer = TypeVar("Answer")
 
 logger: Final = logging.getLogger("asgi_session")
 
 _FAR = 253402300799.0  # the last second of the year 9999; servers refuse what overflows their clock
 _PAGE = 500  # keys that a SCAN step looks at: well under a millisecond of the server's time
-
-
-class RedisClient(Protocol):
-    """The asyncio clients of redis-py and valkey-py, for one server or a cluster."""
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any: ...
-
-    async def aclose(self) -> None: ...
 
 
 class RedisStore(Store):
@@ -62,7 +54,6 @@ class RedisStore(Store):
         self._ours = False
         self._server = reach(client)
         self._prefix = prefix.encode()
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "sess:", ttl: float = Store.ttl) -> Self:
@@ -84,7 +75,8 @@ class RedisStore(Store):
 
     async def get(self, sid: str) -> Record | None:
         now = time.time()
-        found: bytes | list[Any] | None = await self._run(self._server.read, scripts.GET, self._key(sid))
+        call = Call(scripts.GET, (self._key(sid),), (), repeatable=True)
+        found: bytes | list[Any] | None = await _made(self._server.make(call))
         if found is None:
             return None
         death, value = found if isinstance(found, list) else found.split(b" ", 1)
@@ -153,40 +145,27 @@ class RedisStore(Store):
         return ms(min(expires, _FAR)) if expires > now else b"0"
 
     async def _write(self, script: Script, sid: str, *args: bytes) -> bool:
-        return bool(await self._run(self._server.write, script, self._key(sid), *args))
+        return bool(await _made(self._server.make(Call(script, (self._key(sid),), args, repeatable=False))))
 
     async def _pages(self, script: Script) -> AsyncIterator[list[bytes]]:
         """Go through the keys of every server: each page is what `script` returned for it."""
         pattern = re.sub(rb"[*?\[\]\\]", rb"\\\g<0>", self._prefix) + b"*"
-        try:
-            nodes = await self._server.nodes()
-        except Exception as error:
-            raise _failure(error) from error
-        for node in nodes:
+        for make in await _made(self._server.nodes()):
             cursor = b"0"
             while True:
-                cursor, page = await self._run(node, script, None, cursor, pattern, b"%d" % _PAGE)
+                call = Call(script, (), (cursor, pattern, b"%d" % _PAGE), repeatable=True)
+                cursor, page = await _made(make(call))
                 yield page
                 if cursor == b"0":
                     break
 
-    async def _run(self, run: Run, script: Script, key: bytes | None, *args: bytes) -> Any:
-        turn = self._turn()
-        await turn.acquire()  # `async with` would take two coroutines more
-        try:
-            return await run(script, key, args)
-        except Exception as error:
-            raise _failure(error) from error
-        finally:
-            turn.release()
 
-    def _turn(self) -> asyncio.Semaphore:
-        """What limits the calls under way. One for each event loop, as those can't share it."""
-        loop = asyncio.get_running_loop()
-        turn = self._turns.get(loop)
-        if turn is None:
-            turn = self._turns[loop] = asyncio.Semaphore(min(MOST_CALLS, self._server.connections))
-        return turn
+async def _made(call: Awaitable[Answer]) -> Answer:
+    """What came of a call; its failures are ours."""
+    try:
+        return await call
+    except Exception as error:
+        raise _failure(error) from error
 
 
 def _failure(error: Exception) -> StoreError:

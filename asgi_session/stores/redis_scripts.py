@@ -12,15 +12,18 @@ remains: the server's clock runs on, so no record outlives its time there, even 
 from __future__ import annotations
 
 import hashlib
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+from asgi_session.stores.redis_connection import Command, is_a
 
 LAG = 5000
 """ms by which a client's clock may be behind before that counts: as much as a call takes at most by default."""
 
 
-class Script:
-    """A server-side script. ARGV[1] is the client's time in ms; all times below are in ms on the client's clock."""
-
-    _COMMON = f"""
+_COMMON = f"""
 local now = tonumber(ARGV[1])
 local clock = redis.call('TIME')
 local server = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -47,48 +50,127 @@ local function set_death(key, at)
 end
 """
 
+_FOR_EACH_KEY = """
+local function run(key, first, second, third)
+  %s
+end
+if #KEYS == 1 then return run(KEYS[1], unpack(ARGV, 2)) end
+local each = (#ARGV - 1) / #KEYS
+local outcomes = {}
+for i, key in ipairs(KEYS) do
+  local worked, outcome = pcall(run, key, unpack(ARGV, 2 + (i - 1) * each, 1 + i * each))
+  if not worked then outcome = {err = type(outcome) == 'table' and outcome.err or tostring(outcome)} end
+  outcomes[i] = outcome
+end
+return outcomes
+"""
+
+
+class Script:
+    """A server-side script. ARGV[1] is the client's time in ms; all times below are in ms on the client's clock."""
+
     def __init__(self, body: str) -> None:
-        source = (self._COMMON + body).encode()
+        source = (_COMMON + body).encode()
         self.by_source = (b"EVAL", source)
         self.by_hash = (b"EVALSHA", hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
 
+class KeyScript(Script):
+    """A script for one `key`, with arguments `first`, `second` and `third`; or for several, each with its own."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__(_FOR_EACH_KEY % body)
+
+
+class Call(NamedTuple):
+    """A script to be run."""
+
+    script: Script
+    keys: Command
+    args: Command
+    repeatable: bool
+    """Whether it does no harm to run it again where no answer came."""
+
+    @property
+    def by_hash(self) -> Command:
+        """The command, for a server that knows the script."""
+        return self._command(self.script.by_hash)
+
+    @property
+    def by_source(self) -> Command:
+        """The command, for one that does not know it (yet, or after a flush)."""
+        return self._command(self.script.by_source)
+
+    def _command(self, what: Command) -> Command:
+        return (*what, b"%d" % len(self.keys), *self.keys, ms(time.time()), *self.args)
+
+
+def alike(call: Call) -> tuple[Script, int]:
+    """What calls of `KeyScript`s have in common that can be joined."""
+    return call.script, len(call.args)
+
+
+def joined(calls: Sequence[Call]) -> Call:
+    """Calls that are alike as one, whose reply is the list of theirs (of a single one, its own)."""
+    keys = tuple([key for call in calls for key in call.keys])
+    return calls[0]._replace(keys=keys, args=tuple([arg for call in calls for arg in call.args]))
+
+
+async def run(send: Callable[[Command], Awaitable[Any]], call: Call) -> Any:
+    """Run a script, whether the server knows it or not."""
+    try:
+        return await send(call.by_hash)
+    except Exception as error:
+        if not is_a(error, "NoScriptError"):
+            raise
+    return await send(call.by_source)
+
+
+def ms(seconds: float) -> bytes:
+    """Seconds as milliseconds, in digits."""
+    return b"%d" % math.floor(seconds * 1000)
+
+
 # One string, "death payload", where that is short: the drivers' parsers need twice as long for an array of two. But Lua
 # is slow at joining long ones.
-GET = Script("""
-local at = death(KEYS[1])
-if not at then return false end
-local payload = redis.call('GET', KEYS[1])
-if #payload > 512 then return {at, payload} end
-return string.format('%.0f ', at) .. payload
+GET = KeyScript("""
+  local at = death(key)
+  if not at then return false end
+  local payload = redis.call('GET', key)
+  if #payload > 4096 then return {at, payload} end
+  return string.format('%.0f ', at) .. payload
 """)
 
-CREATE = Script("""
-if death(KEYS[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[3])
-set_death(KEYS[1], tonumber(ARGV[2]))
-return 1
+# Of a death and a payload.
+CREATE = KeyScript("""
+  if death(key) then return 0 end
+  redis.call('SET', key, second)
+  set_death(key, tonumber(first))
+  return 1
 """)
 
-REPLACE = Script("""
-if not death(KEYS[1]) or redis.call('GET', KEYS[1]) ~= ARGV[4] then return 0 end
-redis.call('SET', KEYS[1], ARGV[3])
-set_death(KEYS[1], tonumber(ARGV[2]))
-return 1
+# By a death and a payload; third is the payload expected.
+REPLACE = KeyScript("""
+  if not death(key) or redis.call('GET', key) ~= third then return 0 end
+  redis.call('SET', key, second)
+  set_death(key, tonumber(first))
+  return 1
 """)
 
-# A key without expiry keeps that: whoever wrote it so (connect-redis with `disableTTL`) never extends it.
-TOUCH = Script("""
-local at = death(KEYS[1])
-if not at or (ARGV[3] and redis.call('GET', KEYS[1]) ~= ARGV[3]) then return 0 end
-if at ~= -1 then set_death(KEYS[1], tonumber(ARGV[2])) end
-return 1
+# With a death; second is the payload expected, if any is. A key without expiry keeps that: whoever wrote it so
+# (connect-redis with `disableTTL`) never extends it.
+TOUCH = KeyScript("""
+  local at = death(key)
+  if not at or (second and redis.call('GET', key) ~= second) then return 0 end
+  if at ~= -1 then set_death(key, tonumber(first)) end
+  return 1
 """)
 
-DESTROY = Script("""
-if not death(KEYS[1]) or (ARGV[2] and redis.call('GET', KEYS[1]) ~= ARGV[2]) then return 0 end
-redis.call('DEL', KEYS[1])
-return 1
+# First is the payload expected, if any is.
+DESTROY = KeyScript("""
+  if not death(key) or (first and redis.call('GET', key) ~= first) then return 0 end
+  redis.call('DEL', key)
+  return 1
 """)
 
 LIST = Script("""

@@ -137,14 +137,14 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self._server_port = port
-        self._losing = False
+        self._keeping: int | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.requests = 0
 
-    def lose_next_reply(self) -> None:
-        """When the server answers next, the client gets no answer but a closed connection."""
-        self._losing = True
+    def lose_next_reply(self, *, but: int = 0) -> None:
+        """When the server answers next, the client gets so many bytes of it and then a closed connection."""
+        self._keeping = but
 
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -167,8 +167,9 @@ class Proxy:
         requests = asyncio.create_task(self._pass_requests(from_client, to_server))
         try:
             while reply := await from_server.read(65536):
-                if self._losing:
-                    self._losing = False
+                if self._keeping is not None:
+                    to_client.write(reply[: self._keeping])
+                    self._keeping = None
                     break
                 to_client.write(reply)
         except (ConnectionError, asyncio.CancelledError):

@@ -187,7 +187,7 @@ def test_a_url_that_the_driver_does_not_take_is_refused_without_quoting_it(url: 
 )
 async def test_a_call_does_not_queue_for_ever_for_the_client_that_from_url_made(options: str, seconds: float) -> None:
     async with MongoStore.from_url(f"mongodb://127.0.0.1:1/{options}") as store:
-        assert store._options.pool_options.wait_queue_timeout == seconds
+        assert store._collection.database.client.options.pool_options.wait_queue_timeout == seconds
 
 
 async def test_aclose_closes_the_client_that_from_url_made(mongo_standalone: MongoServer) -> None:
@@ -205,7 +205,7 @@ def test_a_store_that_was_closed_can_be_opened_again_by_another_event_loop(mongo
     async def lifetime(sid: str) -> int:
         async with store:
             assert await store.create(sid, record())
-            assert store._options.pool_options.wait_queue_timeout == 5
+            assert store._collection.database.client.options.pool_options.wait_queue_timeout == 5
             return await store.length()
 
     assert [asyncio.run(lifetime(sid)) for sid in ("a", "b", "c")] == [1, 2, 3]

@@ -551,7 +551,7 @@ async def test_300_calls_at_once_take_turns_in_a_small_pool(
     driver: Any, valkey_server: Server, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody finds the pool empty and has to ask again.
-    monkeypatch.setattr("asgi_session.stores.redis_server._RECHECK", 3600)
+    monkeypatch.setattr("asgi_session.stores.redis_pool._RECHECK", 3600)
     async with driver(port=valkey_server.port, max_connections=3) as client:
         store = RedisStore(client, prefix=redis_prefix)
         await asyncio.gather(*(store.create(str(n), Record(str(n), soon())) for n in range(300)))
@@ -560,6 +560,7 @@ async def test_300_calls_at_once_take_turns_in_a_small_pool(
 
 
 async def test_300_calls_at_once_open_100_connections_of_an_unlimited_pool() -> None:
+    """Each goes alone, as the server does not know the script yet."""
     with redis_process(valkey_binary()) as server:
         unlimited: Any = valkey.asyncio.Valkey(port=server.port)
         async with unlimited, redis.asyncio.Redis(port=server.port, max_connections=1) as raw:

@@ -1,0 +1,188 @@
+"""MongoStore when many ask at once: one command finds all, and each gets what it would have got alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from typing import Any
+
+import bson
+import pytest
+from bson.raw_bson import RawBSONDocument
+from pymongo import ReadPreference
+from pymongo.read_concern import ReadConcern
+
+from asgi_session.exceptions import StoreError
+from asgi_session.stores.base import Record
+from asgi_session.stores.mongo import MongoStore
+from tests.servers.mongo import Commands, MongoServer, mongo_client
+
+
+def record(number: int) -> Record:
+    return Record(f'{{"cookie":{{}},"n":{number}}}', time.time() // 1 + 1000)
+
+
+@pytest.fixture(params=[True, False], ids=["text", "documents"])
+async def stringify(request: pytest.FixtureRequest) -> bool:
+    """Both forms of the document."""
+    chosen: bool = request.param
+    return chosen
+
+
+@pytest.fixture
+async def store(mongo_collection: Any, mongo_commands: Commands, stringify: bool) -> MongoStore:
+    """A store that holds the sessions 0 to 9; what it did for that is not among the commands."""
+    store = MongoStore(mongo_collection, stringify=stringify)
+    for number in range(10):
+        await store.create(str(number), record(number))
+    mongo_commands.events.clear()
+    return store
+
+
+async def crowd(store: MongoStore, *sids: str) -> list[int | None]:
+    """The numbers that so many at once find in their sessions."""
+    found = await asyncio.gather(*[store.get(sid) for sid in sids])
+    return [None if one is None else json.loads(one.payload)["n"] for one in found]
+
+
+async def test_a_crowd_is_one_command(store: MongoStore, mongo_commands: Commands) -> None:
+    assert await crowd(store, *map(str, range(10))) == [*range(10)]
+    assert mongo_commands.names == ["find"]
+
+
+async def test_a_crowd_gets_expiries_too(store: MongoStore) -> None:
+    found = await asyncio.gather(store.get("1"), store.get("2"))
+    assert [one.expires for one in found if one] == [pytest.approx(record(0).expires, abs=2)] * 2
+
+
+async def test_many_can_ask_for_the_same_session(store: MongoStore, mongo_commands: Commands) -> None:
+    assert await crowd(store, "3", "3", "4", "3") == [3, 3, 4, 3]
+    assert mongo_commands.names == ["find"]
+
+
+async def test_what_a_crowd_found_can_be_replaced(store: MongoStore) -> None:
+    found = await asyncio.gather(store.get("1"), store.get("2"))
+    assert found[0] is not None
+    assert found[1] is not None
+    assert await store.replace("1", record(11), expected=found[0])
+    assert await store.replace("2", record(12), expected=found[1])
+    assert not await store.replace("2", record(13), expected=found[1])
+
+
+async def test_in_a_crowd_what_is_missing_is_missing(store: MongoStore, mongo_commands: Commands) -> None:
+    assert await crowd(store, "1", "none", "2") == [1, None, 2]
+    assert mongo_commands.names == ["find"]
+
+
+async def test_in_a_crowd_the_expired_is_missing(store: MongoStore, mongo_collection: Any) -> None:
+    await mongo_collection.insert_one({"_id": "old", "session": "{}", "expires": bson.DatetimeMS(0)})
+    assert await crowd(store, "1", "old") == [1, None]
+
+
+async def test_a_transformed_id_is_asked_for(mongo_collection: Any, stringify: bool) -> None:
+    store = MongoStore(mongo_collection, stringify=stringify, transform_id=lambda sid: "x" + sid)
+    await store.create("1", record(1))
+    await store.create("2", record(2))
+    assert await crowd(store, "1", "2", "x1") == [1, 2, None]
+
+
+async def test_a_document_that_no_driver_can_decode_harms_no_other(
+    store: MongoStore, mongo_collection: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = bson.encode({"_id": "spoiled", "session": "{}", "ua": "ZZZZ"})
+    await mongo_collection.insert_one(RawBSONDocument(whole.replace(b"ZZZZ", b"Z\xe9ZZ")))
+    assert await crowd(store, "1", "spoiled", "2") == [1, None, 2]
+    assert [entry.levelno for entry in caplog.records] == [logging.WARNING]
+
+
+async def test_a_document_that_looks_like_a_reference_harms_no_other(store: MongoStore, mongo_collection: Any) -> None:
+    await mongo_collection.insert_one({"_id": "a", "session": record(77).payload, "$ref": "x", "$id": 1})
+    assert await crowd(store, "1", "a", "none") == [1, 77, None]
+
+
+async def test_a_session_in_the_other_form_is_read(
+    store: MongoStore, mongo_collection: Any, mongo_commands: Commands, stringify: bool
+) -> None:
+    other = MongoStore(mongo_collection, stringify=not stringify, create_index=False)
+    await other.create("a", record(77))
+    await other.create("b", record(78))
+    assert await crowd(store, "1", "a", "b") == [1, 77, 78]
+
+
+async def test_with_a_collation_a_crowd_finds_what_one_finds(mongo_collection: Any, stringify: bool) -> None:
+    """A collection that takes a for A is no place for sessions, but that is not for a crowd to decide."""
+    database = mongo_collection.database
+    collection = await database.create_collection(uuid.uuid4().hex, collation={"locale": "en", "strength": 2})
+    store = MongoStore(collection, stringify=stringify)
+    await store.create("A", record(1))
+    await store.create("b", record(2))
+    assert await store.get("a") is not None
+    assert await crowd(store, "a", "b", "c") == [1, 2, None]
+    await collection.drop()
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_the_collections_read_concern_and_preference_are_used(
+    driver: str, mongo_replica_set: MongoServer, stringify: bool
+) -> None:
+    commands = Commands()
+    async with mongo_client(driver, mongo_replica_set.url, event_listeners=[commands]) as client:
+        collection = client["app"][f"sessions_{uuid.uuid4().hex}"].with_options(
+            read_concern=ReadConcern("majority"), read_preference=ReadPreference.SECONDARY_PREFERRED
+        )
+        await crowd(MongoStore(collection, stringify=stringify, create_index=False), "a", "b")
+        [sent] = [event.command for event in commands.events]
+        assert sent["readConcern"]["level"] == "majority"
+        assert sent["$readPreference"]["mode"] == "secondaryPreferred"
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("fault", [{"closeConnection": True}, {"errorCode": 134}], ids=str)
+async def test_a_crowd_that_met_a_passing_fault_is_served(
+    mongo_replica_set: MongoServer, driver: str, fault: dict[str, Any], stringify: bool
+) -> None:
+    async with mongo_client(driver, mongo_replica_set.url, heartbeatFrequencyMS=500) as client:
+        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify)
+        await store.create("1", record(1))
+        await store.create("2", record(2))
+        with mongo_replica_set.failing(["find"], mode={"times": 1}, **fault):
+            assert await crowd(store, "1", "2") == [1, 2]
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_a_fault_that_stays_is_a_store_error_for_everyone(
+    mongo_replica_set: MongoServer, driver: str, stringify: bool
+) -> None:
+    commands = Commands()
+    async with mongo_client(driver, mongo_replica_set.url, event_listeners=[commands]) as client:
+        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
+        await store.create("1", record(1))
+        with mongo_replica_set.failing(["find"], errorCode=13):
+            found = await asyncio.gather(*[store.get("1") for _ in range(3)], return_exceptions=True)
+        assert [type(error) for error in found] == [StoreError] * 3
+        assert commands.names.count("find") == 1
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_with_a_limit_for_all_that_an_operation_does_each_is_an_operation(
+    mongo_replica_set: MongoServer, driver: str, stringify: bool
+) -> None:
+    """As the limit may have been set around one caller alone (`pymongo.timeout`)."""
+    commands = Commands()
+    async with mongo_client(driver, mongo_replica_set.url, event_listeners=[commands], timeoutMS=5000) as client:
+        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
+        await store.create("1", record(1))
+        assert await crowd(store, "1", "1") == [1] * 2
+        assert commands.names.count("find") == 2
+
+
+async def test_sessions_that_do_not_fit_into_one_reply_are_all_found(mongo_collection: Any) -> None:
+    """A reply of the server holds 16 MB."""
+    store = MongoStore(mongo_collection)
+    large = [Record(f'{{"n":{number},"x":"{"x" * 6_000_000}"}}', time.time() + 1000) for number in range(4)]
+    for number, one in enumerate(large):
+        await store.create(str(number), one)
+    assert await crowd(store, "0", "1", "2", "3") == [0, 1, 2, 3]

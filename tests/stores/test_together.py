@@ -1,0 +1,302 @@
+"""What makes calls together: each caller gets what came of its own call, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from asgi_session.stores import together
+from asgi_session.stores.together import AloneError, Together
+
+
+class Backend:
+    """Answers a number with its tenfold, and remembers how it was asked. It answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[int | list[int]] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.outcome: Callable[[int], int | Exception] = lambda call: 10 * call
+        self.failure: Exception | None = None
+        self.given_up = 0
+        self.calls: Together[int, int] = Together(self.alone, self.together)
+
+    async def alone(self, call: int) -> int:
+        self.asked.append(call)
+        await self.answers.wait()
+        return 10 * call
+
+    async def together(self, calls: Sequence[int]) -> list[int | Exception]:
+        self.asked.append([*calls])
+        try:
+            await self.answers.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        if self.failure is not None:
+            raise self.failure
+        return [self.outcome(call) for call in calls]
+
+    def make(self, *calls: int) -> list[asyncio.Task[int]]:
+        return [asyncio.create_task(self.calls.make(call)) for call in calls]
+
+
+@pytest.fixture
+async def backend() -> Backend:
+    return Backend()
+
+
+async def turns(number: int) -> None:
+    """Let everybody go on, so many times."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def results(tasks: list[asyncio.Task[int]]) -> list[int | BaseException]:
+    async with asyncio.timeout(5):
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# Who goes with whom
+
+
+async def test_a_single_call_is_made_alone(backend: Backend) -> None:
+    assert await backend.calls.make(1) == 10
+    assert backend.asked == [1]
+
+
+async def test_calls_of_one_turn_are_made_together(backend: Backend) -> None:
+    assert await results(backend.make(1, 2, 3)) == [10, 20, 30]
+    assert [sorted(group) for group in backend.asked if isinstance(group, list)] == [[1, 2, 3]]
+    assert len(backend.asked) == 1
+
+
+async def test_calls_one_after_the_other_are_made_alone(backend: Backend) -> None:
+    assert [await backend.calls.make(call) for call in (1, 2, 3)] == [10, 20, 30]
+    assert backend.asked == [1, 2, 3]
+
+
+async def test_no_more_than_sixteen_go_together(backend: Backend) -> None:
+    assert await results(backend.make(*range(50))) == [10 * call for call in range(50)]
+    sizes = [len(group) for group in backend.asked if isinstance(group, list)]
+    assert (max(sizes), sum(sizes)) == (16, 50)
+
+
+async def test_while_two_are_on_their_way_others_gather_until_one_is_back(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "_LONGEST_WAIT", 3600)
+    backend.answers.clear()
+    tasks: list[asyncio.Task[int]] = []
+    for call in range(6):
+        tasks += backend.make(call)
+        await turns(3)
+    assert backend.asked == [0, 1]
+    backend.answers.set()
+    assert await results(tasks) == [0, 10, 20, 30, 40, 50]
+    assert backend.asked[:2] == [0, 1]
+    assert sorted(backend.asked[2]) == [2, 3, 4, 5]  # type: ignore[arg-type]
+
+
+async def test_calls_that_were_made_together_are_one_of_those_two(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "_LONGEST_WAIT", 3600)
+    backend.answers.clear()
+    tasks: list[asyncio.Task[int]] = []
+    for calls in [(0, 1), (2, 3), (4,), (5,)]:
+        tasks += backend.make(*calls)
+        await turns(4)
+    assert len(backend.asked) == 2
+    backend.answers.set()
+    assert await results(tasks) == [0, 10, 20, 30, 40, 50]
+    assert len(backend.asked) == 3
+
+
+async def test_sixteen_that_go_leave_those_behind_them_together(backend: Backend) -> None:
+    async def a_turn_later() -> int:
+        await asyncio.sleep(0)
+        return await backend.calls.make(17)
+
+    first = backend.make(0)
+    late = asyncio.create_task(a_turn_later())  # it comes up when the first goes on, and before the seventeenth does
+    assert await results([*first, *backend.make(*range(1, 17)), late]) == [10 * call for call in range(18)]
+    assert [len(group) for group in backend.asked if isinstance(group, list)] == [16, 2]
+
+
+async def test_those_that_gather_go_when_they_are_sixteen(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "_LONGEST_WAIT", 3600)
+    backend.answers.clear()
+    tasks: list[asyncio.Task[int]] = []
+    for call in range(20):
+        tasks += backend.make(call)
+        await turns(3)
+    assert [len(group) for group in backend.asked if isinstance(group, list)] == [16]
+    backend.answers.set()
+    assert await results(tasks) == [10 * call for call in range(20)]
+
+
+async def test_others_that_do_not_come_back_are_not_waited_for_long(backend: Backend) -> None:
+    async def alone(call: int) -> int:
+        await (backend.answers.wait() if call < 2 else asyncio.sleep(0))
+        return 10 * call
+
+    backend.answers.clear()
+    backend.calls = Together(alone, backend.together)
+    stuck = []
+    for call in range(2):
+        stuck += backend.make(call)
+        await turns(3)
+    assert await results(backend.make(2)) == [20]
+    backend.answers.set()
+    assert await results(stuck) == [0, 10]
+
+
+async def test_a_call_that_failed_makes_room_for_others(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "_LONGEST_WAIT", 3600)
+    backend.failure = ValueError("broken")
+    for _ in range(5):
+        assert [type(result) for result in await results(backend.make(1, 2))] == [ValueError] * 2
+    assert await backend.calls.make(3) == 30
+
+
+async def test_each_event_loop_has_its_own(backend: Backend) -> None:
+    """Though calls of another one are open at the same time."""
+    found: list[list[int]] = []
+
+    async def crowd() -> None:
+        found.extend([await asyncio.gather(*[mine.make(call) for call in range(5)]) for _ in range(200)])
+
+    async def alone(call: int) -> int:
+        return 10 * call
+
+    async def together(calls: Sequence[int]) -> list[int]:
+        await asyncio.sleep(0)
+        return [10 * call for call in calls]
+
+    mine: Together[int, int] = Together(alone, together)
+    threads = [threading.Thread(target=asyncio.run, args=(crowd(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 30)
+    assert found == [[0, 10, 20, 30, 40]] * 600
+
+
+# What comes of each
+
+
+async def test_an_exception_is_for_the_caller_of_that_call(backend: Backend) -> None:
+    backend.outcome = lambda call: KeyError("mine") if call == 2 else 10 * call
+    first, second, third = await results(backend.make(1, 2, 3))
+    assert (first, repr(second), third) == (10, "KeyError('mine')", 30)
+
+
+async def test_what_fails_as_a_whole_fails_for_everybody(backend: Backend) -> None:
+    backend.failure = ValueError("broken")
+    assert [repr(result) for result in await results(backend.make(1, 2, 3))] == ["ValueError('broken')"] * 3
+
+
+async def test_a_call_that_has_to_be_made_alone_is(backend: Backend) -> None:
+    backend.outcome = lambda call: AloneError() if call > 1 else 10 * call
+    assert await results(backend.make(1, 2, 3)) == [10, 20, 30]
+    assert backend.asked[1:] == [2, 3] or backend.asked[1:] == [3, 2]
+
+
+# Who is cancelled
+
+
+@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("who", range(3))
+async def test_a_caller_who_is_cancelled_harms_no_other(backend: Backend, who: int, steps: int) -> None:
+    """The first one, too, who was to make the calls; before they are made and meanwhile."""
+    backend.answers.clear()
+    tasks = backend.make(1, 2, 3)
+    await turns(steps)
+    tasks[who].cancel()
+    await turns(6)
+    backend.answers.set()
+    found = await results(tasks)
+    assert isinstance(found.pop(who), asyncio.CancelledError)
+    assert found == [10 * call for call in (1, 2, 3) if call != who + 1]
+    assert backend.given_up == 0
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_calls_that_nobody_waits_for_are_given_up(backend: Backend, steps: int) -> None:
+    backend.answers.clear()
+    tasks = backend.make(1, 2, 3)
+    await turns(steps)
+    for task in tasks:
+        task.cancel()
+    assert [type(result) for result in await results(tasks)] == [asyncio.CancelledError] * 3
+    await turns(6)
+    assert backend.given_up == sum(isinstance(group, list) for group in backend.asked)
+    backend.answers.set()
+    assert await backend.calls.make(4) == 40
+
+
+async def test_a_caller_who_is_cancelled_before_the_calls_are_made_is_not_asked_for(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "_LONGEST_WAIT", 3600)
+    backend.answers.clear()
+    tasks: list[asyncio.Task[int]] = []
+    for call in range(5):
+        tasks += backend.make(call)
+        await turns(3)
+    tasks[3].cancel()
+    await turns(3)
+    backend.answers.set()
+    await results(tasks)
+    assert sorted(backend.asked[2]) == [2, 4]  # type: ignore[arg-type]
+
+
+async def test_nobody_hangs_where_the_calls_are_cancelled_from_outside(backend: Backend) -> None:
+    """As everything is when an event loop is shut down."""
+    backend.answers.clear()
+    tasks = backend.make(1, 2, 3)
+    await turns(6)
+    for task in asyncio.all_tasks() - {*tasks, asyncio.current_task()}:
+        task.cancel()
+    assert [type(result) for result in await results(tasks)] == [asyncio.CancelledError] * 3
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_whoever_is_not_cancelled_gets_what_came_of_the_own_call(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers that come and go at random; the backend's answers take a random number of turns."""
+    monkeypatch.setattr(together, "_LONGEST_WAIT", 3600)  # so that a wake-up that gets lost shows
+    dice = random.Random(seed)  # noqa: S311 (no secret)
+    made: list[int] = []
+
+    async def alone(call: int) -> int:
+        made.append(call)
+        await turns(dice.randrange(6))
+        return 10 * call
+
+    async def several(calls: Sequence[int]) -> list[int | Exception]:
+        made.extend(calls)
+        await turns(dice.randrange(6))
+        return [10 * call for call in calls]
+
+    calls: Together[int, int] = Together(alone, several)
+    tasks: list[asyncio.Task[int]] = []
+    cancelled = set()
+    while len(tasks) < 300:
+        await turns(dice.randrange(3))
+        tasks += [asyncio.create_task(calls.make(len(tasks) + more)) for more in range(dice.choice([1, 1, 2, 5, 40]))]
+        if dice.random() < 0.3:
+            victim = dice.randrange(len(tasks))
+            if tasks[victim].cancel():
+                cancelled.add(victim)
+    found = await results(tasks)
+    assert [result for call, result in enumerate(found) if call not in cancelled] == [
+        10 * call for call in range(len(tasks)) if call not in cancelled
+    ]
+    assert len(made) == len(set(made))
