@@ -57,7 +57,7 @@ def _in_process(quick: bool) -> list[targets.Check]:
 def _http(quick: bool) -> list[targets.Check]:
     by_clock, by_processor = over_http.rates(rounds=3 if quick else 7, seconds=1 if quick else 3)
     _say(
-        "## Over HTTP, memory store, 100 B",
+        "## Over HTTP, 100 B",
         "Requests per second (and the share of the same framework's bare app). wrk, 32 connections, 64 sessions.",
         _rates_table(by_clock),
         "Requests per second of the server's processor time.",

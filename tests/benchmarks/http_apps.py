@@ -6,6 +6,7 @@ The pages are those of express/server.js. A bare app works on one dict in memory
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
 from typing import Any
@@ -20,6 +21,9 @@ from starlette.routing import Route
 from asgi_session import Cookie, MemoryStore, SessionMiddleware
 from tests.benchmarks.contenders.base import SECRET
 from tests.benchmarks.payloads import shop_session
+
+REDIS_URL = "BENCHMARK_REDIS"
+"""The environment variable that names the server to those that keep their sessions there."""
 
 _DATA = json.dumps(shop_session(100))
 
@@ -72,6 +76,12 @@ def ours_with_age() -> Starlette:
     return _starlette(_of_request, [Middleware(SessionMiddleware, secret=SECRET, store=MemoryStore(), cookie=cookie)])
 
 
+def ours_in_redis() -> Starlette:
+    """asgi_session over Redis."""
+    store = import_module("asgi_session.stores.redis").RedisStore.from_url(os.environ[REDIS_URL])
+    return _starlette(_of_request, [Middleware(SessionMiddleware, secret=SECRET, store=store)])
+
+
 def starlette_cookie() -> Starlette:
     """Starlette's own sessions."""
     return _starlette(_of_request, [Middleware(StarletteSessions, secret_key=SECRET)])
@@ -79,13 +89,22 @@ def starlette_cookie() -> Starlette:
 
 def starsessions() -> Starlette:
     """starsessions over its memory store."""
+    return _starsessions(import_module("starsessions").InMemoryStore())
+
+
+def starsessions_in_redis() -> Starlette:
+    """starsessions over Redis."""
+    return _starsessions(import_module("starsessions.stores.redis").RedisStore(os.environ[REDIS_URL]))
+
+
+def _starsessions(store: Any) -> Starlette:
     package = import_module("starsessions")
 
     async def load(request: Request) -> MutableMapping[str, Any]:
         await package.load_session(request)
         return request.session
 
-    return _starlette(load, [Middleware(package.SessionMiddleware, store=package.InMemoryStore())])
+    return _starlette(load, [Middleware(package.SessionMiddleware, store=store)])
 
 
 def litestar_bare() -> Any:
@@ -96,8 +115,16 @@ def litestar_bare() -> Any:
 
 def litestar() -> Any:
     """Litestar's server-side sessions over its memory store."""
+    return _litestar_sessions(import_module("litestar.stores.memory").MemoryStore())
+
+
+def litestar_in_redis() -> Any:
+    """Litestar's server-side sessions over Redis."""
+    return _litestar_sessions(import_module("litestar.stores.redis").RedisStore.with_client(os.environ[REDIS_URL]))
+
+
+def _litestar_sessions(store: Any) -> Any:
     config = import_module("litestar.middleware.session.server_side").ServerSideSessionConfig()
-    store = import_module("litestar.stores.memory").MemoryStore()
     return _litestar(
         lambda request: request.session, {"middleware": [config.middleware], "stores": {"sessions": store}}
     )

@@ -18,7 +18,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.http_apps import REDIS_URL
 from tests.benchmarks.node import SCRIPTS, express_installed
+from tests.benchmarks.redis_server import redis_server
 from tests.benchmarks.request import OTHER_COOKIES
 from tests.servers.process import Server
 
@@ -31,6 +33,10 @@ BASELINES = {
     "starsessions": "Starlette, bare",
     "Litestar": "Litestar, bare",
     "Express": "Express, bare",
+    "asgi_session, Redis": "Starlette, bare",
+    "starsessions, Redis": "Starlette, bare",
+    "Litestar, Redis": "Litestar, bare",
+    "Express, Redis": "Express, bare",
 }
 """Who is measured against which bare app."""
 
@@ -42,6 +48,9 @@ _APPS = {
     "starsessions": "starsessions",
     "Litestar, bare": "litestar_bare",
     "Litestar": "litestar",
+    "asgi_session, Redis": "ours_in_redis",
+    "starsessions, Redis": "starsessions_in_redis",
+    "Litestar, Redis": "litestar_in_redis",
 }
 
 _CONNECTIONS = 32
@@ -74,11 +83,13 @@ def rates(*, rounds: int, seconds: int) -> tuple[Rates, Rates]:
         raise RuntimeError("wrk is missing")
     samples: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with ExitStack() as stack:
-        servers = {name: stack.enter_context(Server(_uvicorn(app), _serves)) for name, app in _APPS.items()}
+        redis_url = f"redis://127.0.0.1:{stack.enter_context(redis_server()).port}"
+        servers = {name: stack.enter_context(Server(_uvicorn(app, redis_url), _serves)) for name, app in _APPS.items()}
         modules = stack.enter_context(express_installed())
         if modules is not None:
             servers["Express, bare"] = stack.enter_context(Server(_node(modules), _serves))
-            servers["Express"] = stack.enter_context(Server(_node(modules, "session"), _serves))
+            servers["Express"] = stack.enter_context(Server(_node(modules, "memory"), _serves))
+            servers["Express, Redis"] = stack.enter_context(Server(_node(modules, redis_url), _serves))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name, server in servers.items():
             if name in BASELINES:
@@ -107,10 +118,10 @@ def relative(found: Rates) -> Rates:
     }
 
 
-def _uvicorn(app: str) -> Callable[[int, Path], list[str]]:
+def _uvicorn(app: str, redis_url: str) -> Callable[[int, Path], list[str]]:
     options = ["--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
     return lambda port, _: [
-        *(sys.executable, "-m", "uvicorn", f"tests.benchmarks.http_apps:{app}"),
+        *("env", f"{REDIS_URL}={redis_url}", sys.executable, "-m", "uvicorn", f"tests.benchmarks.http_apps:{app}"),
         *("--port", str(port), *options),
     ]
 

