@@ -31,8 +31,9 @@ class RedisStore(Store):
         store = RedisStore(redis.asyncio.RedisCluster(host="cache"))
         store = RedisStore.from_url("redis://cache/0")
 
-    A client that was handed in stays the caller's to close and to share. More calls than its pool has connections (and
-    than 100) wait for one. A key without expiry (connect-redis's ``disableTTL``) lives for `ttl` from each time it is
+    A client that was handed in stays the caller's to close and to share. Calls that come up together go together, over
+    one connection (not with a cluster); where they need more connections than the client's pool has, or than 100, they
+    wait for one. A key without expiry (connect-redis's ``disableTTL``) lives for `ttl` from each time it is
     read. A value that is not UTF-8 is logged and read as missing. What is no string can't be read or replaced:
     that raises `StoreError`.
 
