@@ -49,8 +49,9 @@ class MongoStore(Store):
     """Sessions in one MongoDB collection, to be shared with connect-mongo if need be.
 
     A TTL index on ``expires`` is created on first use; reads look at the expiry themselves and do not depend on it.
-    Every operation on one session is one round trip; reads that come up together share one. The collection's write concern, read concern and read preference
-    are used as they are: reading from secondaries lets a request miss what the one before it wrote.
+    Every operation on one session is one round trip; reads that come up together share one. The collection's write
+    concern, read concern and read preference are used as they are: reading from secondaries lets a request miss what
+    the one before it wrote.
 
     Args:
         collection: a collection of `pymongo.AsyncMongoClient` or of Motor's `AsyncIOMotorClient`. Its client is the
