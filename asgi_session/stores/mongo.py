@@ -26,8 +26,8 @@ except ImportError as error:  # PyPI has an unrelated package `bson`, which is n
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import mongo_document as form
 from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl
-from asgi_session.stores.mongo_documents import Documents
 from asgi_session.stores.mongo_index import ExpiryIndex
+from asgi_session.stores.mongo_lookup import Documents
 
 logger = logging.getLogger("asgi_session")
 

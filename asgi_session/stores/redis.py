@@ -11,8 +11,9 @@ from typing import Any, Final, Self, TypeVar
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import redis_scripts as scripts
 from asgi_session.stores.base import Record, Store, Utf8Record, checked_ttl
+from asgi_session.stores.redis_call import Call, ms
 from asgi_session.stores.redis_client import RedisClient, client_of, reach
-from asgi_session.stores.redis_scripts import Call, Script, ms
+from asgi_session.stores.redis_scripts import Script
 
 Answer = TypeVar("Answer")
 

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from asgi_session.stores.redis_call import Call, run
 from asgi_session.stores.redis_connection import Command
 from asgi_session.stores.redis_pool import MOST_CONNECTIONS, Turns, once_there_is_one
-from asgi_session.stores.redis_scripts import Call, run
 
 
 class Cluster:

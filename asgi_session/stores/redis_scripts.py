@@ -12,12 +12,6 @@ remains: the server's clock runs on, so no record outlives its time there, even 
 from __future__ import annotations
 
 import hashlib
-import math
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
-
-from asgi_session.stores.redis_connection import Command, is_a
 
 LAG = 5000
 """ms by which a client's clock may be behind before that counts: as much as a call takes at most by default."""
@@ -80,55 +74,6 @@ class KeyScript(Script):
 
     def __init__(self, body: str) -> None:
         super().__init__(_FOR_EACH_KEY % body)
-
-
-class Call(NamedTuple):
-    """A script to be run."""
-
-    script: Script
-    keys: Command
-    args: Command
-    repeatable: bool
-    """Whether it does no harm to run it again where no answer came."""
-
-    @property
-    def by_hash(self) -> Command:
-        """The command, for a server that knows the script."""
-        return self._command(self.script.by_hash)
-
-    @property
-    def by_source(self) -> Command:
-        """The command, for one that does not know it (yet, or after a flush)."""
-        return self._command(self.script.by_source)
-
-    def _command(self, what: Command) -> Command:
-        return (*what, b"%d" % len(self.keys), *self.keys, ms(time.time()), *self.args)
-
-
-def alike(call: Call) -> tuple[Script, int]:
-    """What calls of `KeyScript`s have in common that can be joined."""
-    return call.script, len(call.args)
-
-
-def joined(calls: Sequence[Call]) -> Call:
-    """Calls that are alike as one, whose reply is the list of theirs (of a single one, its own)."""
-    keys = tuple([key for call in calls for key in call.keys])
-    return calls[0]._replace(keys=keys, args=tuple([arg for call in calls for arg in call.args]))
-
-
-async def run(send: Callable[[Command], Awaitable[Any]], call: Call) -> Any:
-    """Run a script, whether the server knows it or not."""
-    try:
-        return await send(call.by_hash)
-    except Exception as error:
-        if not is_a(error, "NoScriptError"):
-            raise
-    return await send(call.by_source)
-
-
-def ms(seconds: float) -> bytes:
-    """Seconds as milliseconds, in digits."""
-    return b"%d" % math.floor(seconds * 1000)
 
 
 # One string, "death payload", where that is short: the drivers' parsers need twice as long for an array of two. But Lua

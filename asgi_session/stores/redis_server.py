@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
+from asgi_session.stores.redis_call import Call, alike, joined, run
 from asgi_session.stores.redis_connection import exchange, exchange_all, hang_up_if_closed, is_a
 from asgi_session.stores.redis_pool import Turns, once_there_is_one
-from asgi_session.stores.redis_scripts import Call, Script, alike, joined, run
+from asgi_session.stores.redis_scripts import Script
 from asgi_session.stores.together import AloneError, Together
 
 
