@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from bson.dbref import DBRef
-from bson.errors import InvalidBSON
+from bson.errors import BSONError
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
@@ -19,6 +21,22 @@ Document = Mapping[str, Any] | DBRef
 _PASSING = frozenset({6, 7, 89, 9001, 134, 262})
 
 
+def _variable(module: str, name: str) -> ContextVar[Any] | None:
+    found = getattr(sys.modules.get(module), name, None)
+    return found if isinstance(found, ContextVar) else None
+
+
+# PyMongo has no public way to ask.
+_TERMS = [
+    variable
+    for variable in (
+        _variable("pymongo._csot", "TIMEOUT"),
+        _variable("pymongo.asynchronous.client_session", "_SESSION"),
+    )
+    if variable is not None
+]
+
+
 class Documents:
     """Documents of a collection, in the form that its codec options give them."""
 
@@ -29,15 +47,16 @@ class Documents:
 
     def find(self, key: str) -> Awaitable[Document | None]:
         """The document with this ``_id``."""
-        if self._options.timeout is not None:  # the driver then limits what one caller does
-            return self._collection.find_one({"_id": key})
-        return self._calls.make(key)
+        return self._find_one(key) if _has_own_terms() else self._calls.make(key)
 
     async def _find_one(self, key: str) -> Document | None:
         """Send the command that `find_one` sends: its cursor would take a tenth of the time.
 
         Like that one, it tries again once where the client's options say so and the fault may pass.
         """
+        if self._options.timeout is not None:  # a limit for both tries together
+            found: Document | None = await self._collection.find_one({"_id": key})
+            return found
         try:
             return await self._send(key)
         except (ConnectionFailure, OperationFailure) as error:
@@ -62,11 +81,18 @@ class Documents:
         try:
             found = await self._collection.find({"_id": {"$in": [*asked]}}).to_list(None)
             by_key = {document["_id"]: document for document in found if not isinstance(document, DBRef)}
-        except InvalidBSON:  # who knows in which one
+        except ConnectionFailure:
+            raise
+        except (PyMongoError, BSONError, UnicodeError):  # who knows because of which one
             return [AloneError()] * len(keys)
         # A DBRef does not tell its id; and with a collation, other ids than those asked for are found.
         missing = None if len(by_key) == len(found) and by_key.keys() <= asked else AloneError()
         return [by_key.get(key, missing) for key in keys]
+
+
+def _has_own_terms() -> bool:
+    """Whether the caller is within `pymongo.timeout` or a bound session: that is for its own reads alone."""
+    return any(variable.get(None) is not None for variable in _TERMS)
 
 
 def _may_pass(error: PyMongoError) -> bool:

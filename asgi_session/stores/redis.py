@@ -77,7 +77,7 @@ class RedisStore(Store):
 
     async def get(self, sid: str) -> Record | None:
         now = time.time()
-        call = Call(scripts.GET, (self._key(sid),), (), repeatable=True)
+        call = Call(scripts.GET, self._key(sid), (), repeatable=True)
         found: bytes | list[Any] | None = await _made(self._server.make(call))
         if found is None:
             return None
@@ -147,7 +147,7 @@ class RedisStore(Store):
         return ms(min(expires, _FAR)) if expires > now else b"0"
 
     async def _write(self, script: Script, sid: str, *args: bytes) -> bool:
-        return bool(await _made(self._server.make(Call(script, (self._key(sid),), args, repeatable=False))))
+        return bool(await _made(self._server.make(Call(script, self._key(sid), args, repeatable=False))))
 
     async def _pages(self, script: Script) -> AsyncIterator[list[bytes]]:
         """Go through the keys of every server: each page is what `script` returned for it."""
@@ -155,7 +155,7 @@ class RedisStore(Store):
         for make in await _made(self._server.nodes()):
             cursor = b"0"
             while True:
-                call = Call(script, (), (cursor, pattern, b"%d" % _PAGE), repeatable=True)
+                call = Call(script, None, (cursor, pattern, b"%d" % _PAGE), repeatable=True)
                 cursor, page = await _made(make(call))
                 yield page
                 if cursor == b"0":

@@ -1,10 +1,10 @@
-"""How RedisStore calls a script: with keys, the time and arguments; several calls of one script can be one."""
+"""How RedisStore calls a script: with a key, the time and arguments."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from asgi_session.stores.redis_connection import Command, is_a
@@ -15,7 +15,7 @@ class Call(NamedTuple):
     """A script to be run."""
 
     script: Script
-    keys: Command
+    key: bytes | None
     args: Command
     repeatable: bool
     """Whether it does no harm to run it again where no answer came."""
@@ -31,18 +31,8 @@ class Call(NamedTuple):
         return self._command(self.script.by_source)
 
     def _command(self, what: Command) -> Command:
-        return (*what, b"%d" % len(self.keys), *self.keys, ms(time.time()), *self.args)
-
-
-def alike(call: Call) -> tuple[Script, int]:
-    """What calls of `KeyScript`s have in common that can be joined."""
-    return call.script, len(call.args)
-
-
-def joined(calls: Sequence[Call]) -> Call:
-    """Calls that are alike as one, whose reply is the list of theirs (of a single one, its own)."""
-    keys = tuple([key for call in calls for key in call.keys])
-    return calls[0]._replace(keys=keys, args=tuple([arg for call in calls for arg in call.args]))
+        keys = (b"0",) if self.key is None else (b"1", self.key)
+        return (*what, *keys, ms(time.time()), *self.args)
 
 
 async def run(send: Callable[[Command], Awaitable[Any]], call: Call) -> Any:

@@ -23,7 +23,7 @@ class Cluster:
 
     async def make(self, call: Call) -> Any:
         await self._client.initialize()
-        return await self._send(None if call.repeatable else self._client.get_node_from_key(call.keys[0]), call)
+        return await self._send(None if call.repeatable else self._client.get_node_from_key(call.key), call)
 
     async def nodes(self) -> list[Callable[[Call], Awaitable[Any]]]:
         """How to make a call at each server."""

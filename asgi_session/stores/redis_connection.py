@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ async def exchange(connection: Any, command: Command) -> Any:
 
 
 async def exchange_all(connection: Any, commands: Sequence[Command]) -> list[Any]:
-    """Send commands one behind the other, and read their replies.
+    """Send commands one behind the other, and read their replies, within the time that one may take.
 
     Returns:
         What came of each: its reply, or an exception. Where the connection failed, that is the same one for all whose
@@ -41,8 +42,14 @@ async def exchange_all(connection: Any, commands: Sequence[Command]) -> list[Any
     replies: list[Any] = []
     try:
         await _send(connection, b"".join([_packed(command) for command in commands]))
-        while len(replies) < len(commands):
-            replies.append(await _reply(connection))
+        # A limit for each reply, of which most are there by then, would take a fifth of the time.
+        limit, connection.socket_timeout = connection.socket_timeout, None
+        try:
+            async with asyncio.timeout(limit):
+                while len(replies) < len(commands):
+                    replies.append(await _reply(connection))
+        finally:
+            connection.socket_timeout = limit
     except Exception as error:
         return replies + [error] * (len(commands) - len(replies))
     finally:

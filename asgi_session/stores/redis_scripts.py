@@ -17,7 +17,10 @@ LAG = 5000
 """ms by which a client's clock may be behind before that counts: as much as a call takes at most by default."""
 
 
-_COMMON = f"""
+class Script:
+    """A server-side script. ARGV[1] is the client's time in ms; all times below are in ms on the client's clock."""
+
+    _COMMON = f"""
 local now = tonumber(ARGV[1])
 local clock = redis.call('TIME')
 local server = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -44,78 +47,48 @@ local function set_death(key, at)
 end
 """
 
-_FOR_EACH_KEY = """
-local function run(key, first, second, third)
-  %s
-end
-if #KEYS == 1 then return run(KEYS[1], unpack(ARGV, 2)) end
-local each = (#ARGV - 1) / #KEYS
-local outcomes = {}
-for i, key in ipairs(KEYS) do
-  local worked, outcome = pcall(run, key, unpack(ARGV, 2 + (i - 1) * each, 1 + i * each))
-  if not worked then outcome = {err = type(outcome) == 'table' and outcome.err or tostring(outcome)} end
-  outcomes[i] = outcome
-end
-return outcomes
-"""
-
-
-class Script:
-    """A server-side script. ARGV[1] is the client's time in ms; all times below are in ms on the client's clock."""
-
     def __init__(self, body: str) -> None:
-        source = (_COMMON + body).encode()
+        source = (self._COMMON + body).encode()
         self.by_source = (b"EVAL", source)
         self.by_hash = (b"EVALSHA", hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
 
-class KeyScript(Script):
-    """A script for one `key`, with arguments `first`, `second` and `third`; or for several, each with its own."""
-
-    def __init__(self, body: str) -> None:
-        super().__init__(_FOR_EACH_KEY % body)
-
-
 # One string, "death payload", where that is short: the drivers' parsers need twice as long for an array of two. But Lua
 # is slow at joining long ones.
-GET = KeyScript("""
-  local at = death(key)
-  if not at then return false end
-  local payload = redis.call('GET', key)
-  if #payload > 4096 then return {at, payload} end
-  return string.format('%.0f ', at) .. payload
+GET = Script("""
+local at = death(KEYS[1])
+if not at then return false end
+local payload = redis.call('GET', KEYS[1])
+if #payload > 4096 then return {at, payload} end
+return string.format('%.0f ', at) .. payload
 """)
 
-# Of a death and a payload.
-CREATE = KeyScript("""
-  if death(key) then return 0 end
-  redis.call('SET', key, second)
-  set_death(key, tonumber(first))
-  return 1
+CREATE = Script("""
+if death(KEYS[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[3])
+set_death(KEYS[1], tonumber(ARGV[2]))
+return 1
 """)
 
-# By a death and a payload; third is the payload expected.
-REPLACE = KeyScript("""
-  if not death(key) or redis.call('GET', key) ~= third then return 0 end
-  redis.call('SET', key, second)
-  set_death(key, tonumber(first))
-  return 1
+REPLACE = Script("""
+if not death(KEYS[1]) or redis.call('GET', KEYS[1]) ~= ARGV[4] then return 0 end
+redis.call('SET', KEYS[1], ARGV[3])
+set_death(KEYS[1], tonumber(ARGV[2]))
+return 1
 """)
 
-# With a death; second is the payload expected, if any is. A key without expiry keeps that: whoever wrote it so
-# (connect-redis with `disableTTL`) never extends it.
-TOUCH = KeyScript("""
-  local at = death(key)
-  if not at or (second and redis.call('GET', key) ~= second) then return 0 end
-  if at ~= -1 then set_death(key, tonumber(first)) end
-  return 1
+# A key without expiry keeps that: whoever wrote it so (connect-redis with `disableTTL`) never extends it.
+TOUCH = Script("""
+local at = death(KEYS[1])
+if not at or (ARGV[3] and redis.call('GET', KEYS[1]) ~= ARGV[3]) then return 0 end
+if at ~= -1 then set_death(KEYS[1], tonumber(ARGV[2])) end
+return 1
 """)
 
-# First is the payload expected, if any is.
-DESTROY = KeyScript("""
-  if not death(key) or (first and redis.call('GET', key) ~= first) then return 0 end
-  redis.call('DEL', key)
-  return 1
+DESTROY = Script("""
+if not death(KEYS[1]) or (ARGV[2] and redis.call('GET', KEYS[1]) ~= ARGV[2]) then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
 """)
 
 LIST = Script("""

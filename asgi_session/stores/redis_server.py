@@ -14,10 +14,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from asgi_session.stores.redis_call import Call, alike, joined, run
+from asgi_session.stores.redis_call import Call, run
 from asgi_session.stores.redis_connection import exchange, exchange_all, hang_up_if_closed, is_a
 from asgi_session.stores.redis_pool import Turns, once_there_is_one
-from asgi_session.stores.redis_scripts import Script
 from asgi_session.stores.together import AloneError, Together
 
 
@@ -54,18 +53,14 @@ class OneServer:
         return await self._connected(over)
 
     async def _make_together(self, calls: Sequence[Call]) -> list[Any]:
-        kinds: dict[tuple[Script, int], list[int]] = {}
-        for place, call in enumerate(calls):
-            kinds.setdefault(alike(call), []).append(place)
-        commands = [joined([calls[place] for place in places]).by_hash for places in kinds.values()]
-        replies = await self._connected(lambda connection: exchange_all(connection, commands))
-        outcomes: list[Any] = [None] * len(calls)
-        for places, reply in zip(kinds.values(), replies, strict=True):
-            several = len(places) > 1 and not isinstance(reply, Exception)
-            for place, outcome in zip(places, reply if several else [reply] * len(places), strict=True):
-                again = isinstance(outcome, Exception) and (calls[place].repeatable or is_a(outcome, "NoScriptError"))
-                outcomes[place] = AloneError() if again else outcome
-        return outcomes
+        commands = [call.by_hash for call in calls]
+        outcomes = await self._connected(lambda connection: exchange_all(connection, commands))
+        return [
+            AloneError()
+            if isinstance(outcome, Exception) and (call.repeatable or is_a(outcome, "NoScriptError"))
+            else outcome
+            for call, outcome in zip(calls, outcomes, strict=True)
+        ]
 
     async def _connected(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """Do something over a connection."""

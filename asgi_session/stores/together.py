@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from contextvars import Context
+from copy import copy
 from typing import Generic, TypeVar
 
 Call = TypeVar("Call")
@@ -56,12 +59,11 @@ class Together(Generic[Call, Outcome]):
             group = gate.open = _Group(gate, self._together)
             try:
                 await gate.pause(group)
-                place = group.add(call) if group.calls else None
-            finally:
-                if gate.open is group:  # else it is full
-                    gate.open = None
-                if group.calls:
-                    group.begin()
+            except asyncio.CancelledError:
+                group.begin()
+                raise
+            place = group.add(call) if group.calls else None
+            group.begin()
             if place is None:
                 gate.under_way += 1
                 try:
@@ -146,8 +148,12 @@ class _Group(Generic[Call, Outcome]):
                 self._task.cancel()  # no harm where it is done
 
     def begin(self) -> None:
-        """Make the calls."""
-        self._task = self._gate.loop.create_task(self._make())
+        """Make the calls, if there are any. No more can be added."""
+        if self._gate.open is self:  # else it is full
+            self._gate.open = None
+        if self.calls:
+            # Not in the context of one of the callers, which may limit or bind what it does.
+            self._task = self._gate.loop.create_task(self._make(), context=Context())
 
     async def _make(self) -> None:
         places, calls = [*self.calls], [*self.calls.values()]
@@ -164,4 +170,13 @@ class _Group(Generic[Call, Outcome]):
             self._gate.one_is_back()
         for place, outcome in zip(places, outcomes, strict=True):
             if not place.done():
-                place.set_result(outcome)
+                place.set_result(_another(outcome) if isinstance(outcome, Exception) else outcome)
+
+
+def _another(error: Exception) -> Exception:
+    """The same without traceback and context, so that nobody's error shows what others did."""
+    with suppress(Exception):
+        again = copy(error)
+        if type(again) is type(error):
+            return again
+    return error

@@ -6,10 +6,12 @@ import asyncio
 import json
 import logging
 import time
+import traceback
 import uuid
 from typing import Any
 
 import bson
+import pymongo
 import pytest
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReadPreference
@@ -153,30 +155,107 @@ async def test_a_crowd_that_met_a_passing_fault_is_served(
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
-async def test_a_fault_that_stays_is_a_store_error_for_everyone(
+async def test_a_connection_that_breaks_again_and_again_is_a_store_error_for_everyone(
     mongo_replica_set: MongoServer, driver: str, stringify: bool
 ) -> None:
     commands = Commands()
-    async with mongo_client(driver, mongo_replica_set.url, event_listeners=[commands]) as client:
+    async with mongo_client(
+        driver, mongo_replica_set.url, event_listeners=[commands], heartbeatFrequencyMS=500
+    ) as client:
         store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
         await store.create("1", record(1))
-        with mongo_replica_set.failing(["find"], errorCode=13):
+        with mongo_replica_set.failing(["find"], closeConnection=True):
             found = await asyncio.gather(*[store.get("1") for _ in range(3)], return_exceptions=True)
         assert [type(error) for error in found] == [StoreError] * 3
-        assert commands.names.count("find") == 1
+        assert commands.names.count("find") == 2  # the driver tries again, for all of them
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
-async def test_with_a_limit_for_all_that_an_operation_does_each_is_an_operation(
+async def test_what_the_server_refuses_is_asked_for_by_each_alone(
     mongo_replica_set: MongoServer, driver: str, stringify: bool
 ) -> None:
-    """As the limit may have been set around one caller alone (`pymongo.timeout`)."""
-    commands = Commands()
-    async with mongo_client(driver, mongo_replica_set.url, event_listeners=[commands], timeoutMS=5000) as client:
+    """It may have been because of one of them."""
+    async with mongo_client(driver, mongo_replica_set.url) as client:
+        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
+        for number in range(3):
+            await store.create(str(number), record(number))
+        with mongo_replica_set.failing(["find"], mode={"times": 1}, errorCode=13):
+            assert await crowd(store, "0", "1", "2") == [0, 1, 2]
+
+
+async def test_an_id_that_is_no_unicode_harms_no_other(store: MongoStore) -> None:
+    found = await asyncio.gather(*[store.get(sid) for sid in ("1", "\ud800", "2")], return_exceptions=True)
+    assert [type(one) for one in found[1:2]] == [StoreError]
+    assert [json.loads(one.payload)["n"] for one in found if isinstance(one, Record)] == [1, 2]
+
+
+async def test_nobodys_error_is_anothers(mongo_replica_set: MongoServer, stringify: bool) -> None:
+    """What a log or an error tracker shows of one request must not show the others."""
+    async with mongo_client("pymongo", mongo_replica_set.url, heartbeatFrequencyMS=500) as client:
+        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
+
+        nothing: dict[str, Record] = {}
+
+        async def within_another_error(number: int) -> Record | None:
+            try:
+                return nothing[f"of request {number}"]
+            except KeyError:
+                return await store.get(f"sid-{number}")
+
+        with mongo_replica_set.failing(["find"], closeConnection=True):
+            errors = await asyncio.gather(
+                *[within_another_error(number) for number in range(3)], return_exceptions=True
+            )
+    for number, error in enumerate(errors):
+        assert isinstance(error, StoreError)
+        shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+        assert f"of request {number}" in shown
+        assert not any(f"{what}{other}" in shown for what in ("of request ", "sid-") for other in {0, 1, 2} - {number})
+
+
+async def test_a_limit_of_one_caller_is_for_that_one_alone(mongo_replica_set: MongoServer, stringify: bool) -> None:
+    async with mongo_client("pymongo", mongo_replica_set.url) as client:
         store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
         await store.create("1", record(1))
-        assert await crowd(store, "1", "1") == [1] * 2
-        assert commands.names.count("find") == 2
+
+        async def within(seconds: float | None) -> str:
+            with pymongo.timeout(seconds):
+                try:
+                    return "found" if await store.get("1") else "missing"
+                except StoreError as error:
+                    return type(error.__cause__).__name__
+
+        with mongo_replica_set.failing(["find"], blockConnection=True, blockTimeMS=300):
+            found = await asyncio.gather(*[within(seconds) for seconds in (0.05, None, 10, 0.05, None)])
+    assert found == ["NetworkTimeout", "found", "found", "NetworkTimeout", "found"]
+
+
+async def test_what_a_caller_reads_in_a_transaction_of_its_own_no_other_does(
+    mongo_replica_set: MongoServer, stringify: bool
+) -> None:
+    async with mongo_client("pymongo", mongo_replica_set.url) as client:
+        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
+        await store.create("1", record(1))
+
+        async def in_a_transaction() -> list[int | None]:
+            async with (
+                client.start_session() as session,
+                session.bind(end_session=False),
+                await session.start_transaction(),
+            ):
+                first = await crowd(store, "1")
+                read.set()
+                await changed.wait()
+                return first + await crowd(store, "1")
+
+        read, changed = asyncio.Event(), asyncio.Event()
+        bound = asyncio.create_task(in_a_transaction())
+        await read.wait()
+        found = await store.get("1")
+        assert found is not None
+        assert await store.replace("1", record(2), expected=found)
+        changed.set()
+        assert [*await asyncio.gather(bound, crowd(store, "1", "1"))] == [[1, 1], [2, 2]]
 
 
 async def test_sessions_that_do_not_fit_into_one_reply_are_all_found(mongo_collection: Any) -> None:

@@ -1,4 +1,4 @@
-"""RedisStore when many ask at once: few commands over one connection, and each gets what it would have got alone."""
+"""RedisStore when many ask at once: one round trip over one connection, and each gets what it would have got alone."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record
 from asgi_session.stores.redis import RedisStore
 from tests.servers.process import Server
-from tests.servers.redis import Proxy, commands_sent, debian_binary, redis_process, valkey_binary
+from tests.servers.redis import SLOTS, Proxy, ask, commands_sent, debian_binary, redis_process, valkey_binary
 
 DRIVERS: dict[str, Any] = {"redis-py": redis.asyncio.Redis, "valkey-py": valkey.asyncio.Valkey}
 RETRIES: dict[str, Any] = {"redis-py": Retry, "valkey-py": valkey.asyncio.retry.Retry}
 SERVERS = {"valkey": valkey_binary, "redis": debian_binary}
 
 
-def record(name: object, seconds: float = 1000) -> Record:
-    return Record(f'{{"name":"{name}"}}', math.floor(time.time()) + seconds)
+NOW = math.floor(time.time())
+
+
+def record(name: object, seconds: float = 10_000) -> Record:
+    return Record(f'{{"name":"{name}"}}', NOW + seconds)
 
 
 @pytest.fixture(params=DRIVERS)
@@ -53,6 +56,13 @@ async def store(client: Any, redis_prefix: str) -> RedisStore:
     return await filled(RedisStore(client, prefix=redis_prefix))
 
 
+@pytest.fixture
+async def proxy(valkey_server: Server) -> AsyncIterator[Proxy]:
+    """A proxy before the server."""
+    async with Proxy(valkey_server.port) as proxy:
+        yield proxy
+
+
 async def filled(store: RedisStore) -> RedisStore:
     for number in range(10):
         await store.create(str(number), record(number))
@@ -69,31 +79,36 @@ async def at_once(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
         return await asyncio.gather(*calls, return_exceptions=True)
 
 
-# Few commands
+# One round trip
 
 
-async def test_a_crowd_is_one_command(driver: str, valkey_server: Server, redis_prefix: str) -> None:
-    async with DRIVERS[driver](port=valkey_server.port) as client:
+async def test_a_crowd_is_one_round_trip(driver: str, proxy: Proxy, redis_prefix: str) -> None:
+    async with DRIVERS[driver](port=proxy.port) as client:
         store = await filled(RedisStore(client, prefix=redis_prefix))
-        async with commands_sent(valkey_server.port) as commands:
-            found = await at_once(*[store.get(str(number)) for number in range(10)])
-        assert found == [record(number) for number in range(10)]
-        assert commands == ["EVALSHA"]
+        before = proxy.requests
+        assert await at_once(
+            *[store.get(str(number)) for number in range(4)],
+            *[store.replace(str(number), record("new"), expected=record(number)) for number in range(4, 8)],
+            store.touch("8", None),
+            store.destroy("9", expected=record(9)),
+        ) == [*map(record, range(4)), *[True] * 6]
+        assert proxy.requests == before + 1
 
 
-async def test_a_crowd_that_wants_several_things_is_one_command_for_each(
-    driver: str, valkey_server: Server, redis_prefix: str
-) -> None:
-    async with DRIVERS[driver](port=valkey_server.port, max_connections=1) as client:
-        store = await filled(RedisStore(client, prefix=redis_prefix))
-        async with commands_sent(valkey_server.port) as commands:
-            await at_once(
-                *[store.get(str(number)) for number in range(4)],
-                *[store.replace(str(number), record("new"), expected=record(number)) for number in range(4, 8)],
-                *[store.touch(sid, None) for sid in ("8", "9")],
-                *[store.touch(sid, None, expected=record(sid)) for sid in ("8", "9")],
+async def test_each_script_has_one_key_so_that_any_server_takes_it(driver: str) -> None:
+    """One that is a cluster of its own refuses several, and a proxy before several servers knows where to go."""
+    with redis_process(valkey_binary(), "--cluster-enabled", "yes") as server:
+        async with DRIVERS[driver](port=server.port) as client:
+            await client.execute_command("CLUSTER ADDSLOTSRANGE", 0, SLOTS - 1)
+            while "cluster_state:ok" not in await asyncio.to_thread(ask, server.port, "CLUSTER", "INFO"):
+                pass
+            store = await filled(RedisStore(client))
+            assert (
+                await at_once(
+                    *[store.replace(str(number), record("new"), expected=record(number)) for number in range(10)],
+                )
+                == [True] * 10
             )
-        assert commands == ["EVALSHA"] * 4
 
 
 async def test_a_crowd_needs_few_connections(driver: str) -> None:
@@ -108,7 +123,7 @@ async def test_a_crowd_needs_few_connections(driver: str) -> None:
 
 
 async def test_a_crowd_gets_what_each_would_get_alone(store: RedisStore) -> None:
-    later = math.floor(time.time()) + 5000
+    later = NOW + 50_000
     found = await at_once(
         store.get("0"),
         store.get("none"),
@@ -134,17 +149,17 @@ async def test_a_crowd_gets_what_each_would_get_alone(store: RedisStore) -> None
 
 @pytest.mark.parametrize("length", [0, 1, 4096, 4097, 60_000])
 async def test_a_crowd_gets_payloads_of_any_length(store: RedisStore, length: int) -> None:
-    large = Record(" x" * length, math.floor(time.time()) + 100)
+    large = Record(" x" * length, NOW + 10_000)
     await store.create("large", large)
     assert await at_once(store.get("large"), store.get("1"), store.get("large")) == [large, record(1), large]
 
 
 async def test_in_a_crowd_each_payload_lives_as_long_as_it_should(store: RedisStore, client: Any) -> None:
     sids = ["1", "2", "3"]
-    found = await at_once(*[store.touch(sid, record(sid, 100 * int(sid)).expires) for sid in sids])
+    found = await at_once(*[store.touch(sid, NOW + 10_000 * int(sid)) for sid in sids])
     assert found == [True] * 3
     assert [one.expires for one in await at_once(*[store.get(sid) for sid in sids])] == [
-        pytest.approx(time.time() + seconds, abs=2) for seconds in (100, 200, 300)
+        NOW + seconds for seconds in (10_000, 20_000, 30_000)
     ]
 
 
@@ -177,6 +192,24 @@ async def test_one_that_the_server_refuses_fails_alone(store: RedisStore, client
     await client.delete(redis_prefix + "list")
 
 
+async def test_one_that_the_user_may_not_touch_fails_alone(driver: str) -> None:
+    with redis_process(valkey_binary()) as server:
+        async with DRIVERS[driver](port=server.port) as client:
+            await filled(RedisStore(client))
+            rules = ["on", ">long-password-of-a-user", "~sess:1", "~sess:2", "+@all"]
+            await client.execute_command("ACL SETUSER", "limited", *rules)
+        async with DRIVERS[driver](port=server.port, username="limited", password="long-password-of-a-user") as client:
+            store = RedisStore(client)
+            found = await at_once(
+                *[store.replace(str(number), record("new"), expected=record(number)) for number in range(4)],
+                *[store.get(str(number)) for number in range(4)],
+            )
+        assert [type(one) if isinstance(one, Exception) else one for one in found] == [
+            *(StoreError, True, True, StoreError),
+            *(StoreError, record("new"), record("new"), StoreError),
+        ]
+
+
 # Scripts that the server does not know
 
 
@@ -196,12 +229,6 @@ async def test_a_crowd_teaches_the_server_its_scripts(driver: str, kind: str) ->
 # Connections that break
 
 
-@pytest.fixture
-async def proxy(valkey_server: Server) -> AsyncIterator[Proxy]:
-    async with Proxy(valkey_server.port) as proxy:
-        yield proxy
-
-
 async def test_writes_whose_replies_are_lost_fail_and_are_not_sent_again_while_reads_are(
     driver: str, proxy: Proxy, valkey_server: Server, redis_prefix: str
 ) -> None:
@@ -218,7 +245,7 @@ async def test_writes_whose_replies_are_lost_fail_and_are_not_sent_again_while_r
         assert [one if isinstance(one, Record) else type(one) for one in found] == [
             *(record(1), StoreError, StoreError, record(4))
         ]
-        assert commands.count("EVALSHA") == 4  # two for all; then each of the reads
+        assert commands.count("EVALSHA") == 6  # the four, and the reads once more
         assert await store.get("2") == record("changed")
 
 
@@ -228,16 +255,17 @@ async def test_what_was_answered_before_the_connection_broke_is_an_answer(
     async with DRIVERS[driver](port=proxy.port, retry=RETRIES[driver](NoBackoff(), 3)) as client:
         store = await filled(RedisStore(client, prefix=redis_prefix))
         async with commands_sent(valkey_server.port) as commands:
-            proxy.lose_next_reply(but=len("*2\r\n:1\r\n:0\r\n"))
+            proxy.lose_next_reply(but=len(":1\r\n:0\r\n"))
+            # The first one waits for the others, and comes last.
             found = await at_once(
-                store.replace("1", record("changed"), expected=record(1)),
-                store.replace("2", record("changed"), expected=record("else")),
-                store.get("3"),
+                store.get("1"),
+                store.replace("2", record("changed"), expected=record(2)),
+                store.replace("3", record("changed"), expected=record("else")),
                 store.touch("4", None),
             )
-        assert found[:3] == [True, False, record(3)]
+        assert found[:3] == [record(1), True, False]
         assert isinstance(found[3], StoreError)
-        assert commands.count("EVALSHA") == 4  # three, and the read once more
+        assert commands.count("EVALSHA") == 5  # the four, and the read once more
 
 
 async def test_a_dead_server_is_a_store_error_for_everyone(driver: str) -> None:

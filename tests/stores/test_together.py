@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
+import traceback
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -205,6 +209,68 @@ async def test_a_call_that_has_to_be_made_alone_is(backend: Backend) -> None:
     backend.outcome = lambda call: AloneError() if call > 1 else 10 * call
     assert await results(backend.make(1, 2, 3)) == [10, 20, 30]
     assert backend.asked[1:] == [2, 3] or backend.asked[1:] == [3, 2]
+
+
+async def test_a_failure_of_all_is_each_ones_own(backend: Backend) -> None:
+    """Its traceback grows with whoever raises it, and its context is what that one was doing."""
+    backend.failure = ValueError("broken")
+    backend.failure.__cause__ = KeyError("why")
+    first, second = await results(backend.make(1, 2))
+    assert first is not second
+    assert backend.failure.__traceback__ is not None
+    for error in (first, second):
+        assert isinstance(error, ValueError)
+        frames = traceback.extract_tb(error.__traceback__)
+        assert "_make" not in [frame.name for frame in frames]
+
+
+async def test_an_exception_that_can_not_be_copied_is_raised_as_it_is(backend: Backend) -> None:
+    class Odd(Exception):
+        def __init__(self, one: int, *, other: int) -> None:
+            super().__init__(one, other)
+
+    backend.failure = Odd(1, other=2)
+    assert [result is backend.failure for result in await results(backend.make(1, 2))] == [True, True]
+
+
+SPEAKER: ContextVar[str] = ContextVar("SPEAKER", default="nobody")
+
+
+async def test_what_is_made_together_is_made_in_nobodys_context(backend: Backend) -> None:
+    heard = []
+
+    async def several(calls: Sequence[int]) -> list[int | Exception]:
+        heard.append(SPEAKER.get())
+        return [10 * call for call in calls]
+
+    async def speak(name: str, call: int) -> tuple[int, str]:
+        SPEAKER.set(name)
+        return await calls.make(call), SPEAKER.get()
+
+    calls: Together[int, int] = Together(backend.alone, several)
+    told = await asyncio.gather(*[speak(name, call) for call, name in enumerate(["first", "second"])])
+    assert told == [(0, "first"), (10, "second")]
+    assert heard == ["nobody"]
+
+
+def test_a_loop_that_is_closed_with_calls_under_way_leaves_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    def abandon() -> None:
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda _loop, _context: None)  # it says that tasks were pending
+        calls: Together[int, int] = Together(forever, forever)
+        tasks = [loop.create_task(calls.make(call)) for call in range(3)]
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        assert not any(task.done() for task in tasks)
+        loop.close()
+
+    abandon()
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+async def forever(_: object) -> Any:
+    await asyncio.get_running_loop().create_future()
 
 
 # Who is cancelled
