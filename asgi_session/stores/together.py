@@ -176,7 +176,5 @@ class _Group(Generic[Call, Outcome]):
 def _another(error: Exception) -> Exception:
     """The same without traceback and context, so that nobody's error shows what others did."""
     with suppress(Exception):
-        again = copy(error)
-        if type(again) is type(error):
-            return again
+        return copy(error)
     return error

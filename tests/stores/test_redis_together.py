@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record
 from asgi_session.stores.redis import RedisStore
+from asgi_session.stores.redis_connection import exchange_all
 from tests.servers.process import Server
 from tests.servers.redis import SLOTS, Proxy, ask, commands_sent, debian_binary, redis_process, valkey_binary
 
@@ -266,6 +267,49 @@ async def test_what_was_answered_before_the_connection_broke_is_an_answer(
         assert found[:3] == [record(1), True, False]
         assert isinstance(found[3], StoreError)
         assert commands.count("EVALSHA") == 5  # the four, and the read once more
+
+
+class Broken:
+    """A connection that fails at the second reply and does not close itself, as the drivers' own do."""
+
+    def __init__(self) -> None:
+        self.is_connected, self.health_check_interval, self.socket_timeout = True, 0, 5.0
+        self.reads = 0
+        self.closed = False
+
+    async def send_packed_command(self, packed: bytes, *, check_health: bool) -> None: ...
+
+    async def read_response(self, *, disable_decoding: bool) -> int:
+        self.reads += 1
+        if self.reads == 2:
+            raise ConnectionError
+        return self.reads
+
+    async def disconnect(self, *, nowait: bool) -> None:
+        self.closed = True
+
+
+async def test_replies_that_were_not_read_are_for_nobody() -> None:
+    connection = Broken()
+    replies = await exchange_all(connection, [(b"PING",)] * 4)
+    assert (replies[0], [type(reply) for reply in replies[1:]]) == (1, [ConnectionError] * 3)
+    assert (connection.reads, connection.closed) == (2, True)
+
+
+@pytest.mark.filterwarnings("ignore:Call to 'get_connection'")  # redis-py wants no argument, valkey-py wants one
+@pytest.mark.parametrize("options", [{"socket_timeout": 7.5}, {"socket_timeout": None}, {"health_check_interval": 60}])
+async def test_a_connection_goes_back_as_it_came(
+    driver: str, options: dict[str, Any], valkey_server: Server, redis_prefix: str
+) -> None:
+    async with DRIVERS[driver](port=valkey_server.port, max_connections=1, **options) as client:
+        store = await filled(RedisStore(client, prefix=redis_prefix))
+        connection = await client.connection_pool.get_connection("PING")
+        before = connection.socket_timeout
+        await client.connection_pool.release(connection)
+        assert await at_once(store.get("1"), store.get("2")) == [record(1), record(2)]
+        assert await client.connection_pool.get_connection("PING") is connection
+        assert connection.socket_timeout == before
+        await client.connection_pool.release(connection)
 
 
 async def test_a_dead_server_is_a_store_error_for_everyone(driver: str) -> None:
