@@ -55,38 +55,37 @@ def _in_process(quick: bool) -> list[targets.Check]:
 
 
 def _http(quick: bool) -> list[targets.Check]:
-    by_clock, by_processor = over_http.rates(rounds=3 if quick else 7, seconds=1 if quick else 3)
+    found = over_http.measure(rounds=2 if quick else 7, seconds=1)
+    rows = []
+    for name in dict.fromkeys(name for _, name in found.rates):
+        cells = [f"{found.rates[page, name]:,.0f}{_shares(found, page, name)}" for page in over_http.PAGES]
+        rows.append([name, *cells])
     _say(
         "## Over HTTP, 100 B",
-        "Requests per second (and the share of the same framework's bare app). wrk, 32 connections, 64 sessions.",
-        _rates_table(by_clock),
-        "Requests per second of the server's processor time.",
-        _rates_table(by_processor),
+        "Requests per second (and the share of the same framework's bare app, measured beside it: by the clock, by the "
+        "server's processor time). wrk, 32 connections, 64 sessions.",
+        markdown(["", *over_http.PAGES], rows),
     )
-    return targets.check_http(by_clock)
+    return targets.check_http(found)
 
 
-def _rates_table(found: over_http.Rates) -> str:
-    shares = over_http.relative(found)
-    rows = []
-    for name in dict.fromkeys(name for _, name in found):
-        cells = [
-            f"{found[page, name]:,.0f}" + (f" ({shares[page, name]:.0%})" if (page, name) in shares else "")
-            for page in over_http.PAGES
-        ]
-        rows.append([name, *cells])
-    return markdown(["", *over_http.PAGES], rows)
+def _shares(found: over_http.Found, page: str, name: str) -> str:
+    if (page, name) not in found.shares:
+        return ""
+    return f" ({found.shares[page, name]:.0%}, {found.processor_shares[page, name]:.0%})"
 
 
 def _stores(quick: bool) -> list[targets.Check]:
     sizes = ["100 B", "2 KB"]
-    found = asyncio.run(stores.time_stores(rounds=4 if quick else 16, requests=160 if quick else 480, sizes=sizes))
+    found = asyncio.run(stores.time_stores(rounds=8 if quick else 48, requests=80 if quick else 160, sizes=sizes))
     rows = []
-    for backend, size, what, at_a_time in dict.fromkeys(key[:4] for key in found):
-        group = {key[4]: taken for key, taken in found.items() if key[:4] == (backend, size, what, at_a_time)}
+    for backend, size, what, at_a_time in dict.fromkeys(key[:4] for key in found.times):
+        group = {key[4]: taken for key, taken in found.times.items() if key[:4] == (backend, size, what, at_a_time)}
         bare = group[stores.BARE]
         others = ", ".join(
-            f"{who} {taken:.0f} ({taken / bare:.2f})" for who, taken in group.items() if who != stores.BARE
+            f"{who} {taken:.0f} ({found.factors[backend, size, what, at_a_time, who]:.2f})"
+            for who, taken in group.items()
+            if who != stores.BARE
         )
         rows.append([f"{backend}, {what}, {size}, {at_a_time} at a time", f"{bare:.0f}", others])
     _say(

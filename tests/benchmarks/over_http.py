@@ -1,7 +1,7 @@
 """Requests per second over HTTP: one uvicorn worker against one node process, wrk with 32 connections, in turn.
 
-Beside the clock's answer stands the processor's: requests per second of the server's own processor time, which says the
-same on a quiet machine and more on a busy one.
+Beside the clock's answer stands the processor's: by requests per second of the server's own processor time, which says
+the same on a quiet machine and more on a busy one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
@@ -69,11 +70,23 @@ end
 """
 
 Rates = dict[tuple[str, str], float]
-"""(page, contender) to requests per second."""
+"""(page, contender) to a figure."""
 
 
-def rates(*, rounds: int, seconds: int) -> tuple[Rates, Rates]:
-    """Median requests per second, and per second of processor time, of every contender and bare app for every page.
+@dataclass
+class Found:
+    """Medians over the rounds, by page and contender."""
+
+    rates: Rates
+    """Requests per second."""
+    shares: Rates
+    """That, as a share of what the contender's own bare app did just before or after it."""
+    processor_shares: Rates
+    """The same of requests per second of processor time."""
+
+
+def measure(*, rounds: int, seconds: int) -> Found:
+    """Measure every contender for every page, each beside its bare app, so that a machine's moods meet both.
 
     Raises:
         RuntimeError: wrk is missing, a server failed, or one answered with anything but 200.
@@ -81,7 +94,9 @@ def rates(*, rounds: int, seconds: int) -> tuple[Rates, Rates]:
     """
     if not shutil.which("wrk"):
         raise RuntimeError("wrk is missing")
-    samples: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    rates: dict[tuple[str, str], list[float]] = {}
+    shares: dict[tuple[str, str], list[float]] = {}
+    processor_shares: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         redis_url = f"redis://127.0.0.1:{stack.enter_context(redis_server()).port}"
         servers = {name: stack.enter_context(Server(_uvicorn(app, redis_url), _serves)) for name, app in _APPS.items()}
@@ -99,23 +114,24 @@ def rates(*, rounds: int, seconds: int) -> tuple[Rates, Rates]:
             for page in PAGES:
                 (folder / f"{server.port}{page}.lua").write_text(_SCRIPT % (folder / f"{server.port}", f"/{page}"))
                 _load(server, folder / f"{server.port}{page}.lua", 1)
-        order = list(servers.items())
         for number in range(rounds):
-            shift = number % len(order)
             for page in PAGES:
-                for name, server in order[shift:] + order[:shift]:
-                    found = _load(server, folder / f"{server.port}{page}.lua", seconds)
-                    samples.setdefault((page, name), []).append(found)
-    by_clock = {key: median(rate for rate, _ in values) for key, values in samples.items()}
-    by_processor = {key: median(rate for _, rate in values) for key, values in samples.items()}
-    return by_clock, by_processor
+                for name in [name for name in servers if name in BASELINES]:
+                    pair = [BASELINES[name], name]
+                    loads = {
+                        who: _load(servers[who], folder / f"{servers[who].port}{page}.lua", seconds)
+                        for who in (pair if number % 2 else reversed(pair))
+                    }
+                    (bare, bare_processor), (own, own_processor) = [loads[who] for who in pair]
+                    rates.setdefault((page, pair[0]), []).append(bare)
+                    rates.setdefault((page, name), []).append(own)
+                    shares.setdefault((page, name), []).append(own / bare)
+                    processor_shares.setdefault((page, name), []).append(own_processor / bare_processor)
+    return Found(_medians(rates), _medians(shares), _medians(processor_shares))
 
 
-def relative(found: Rates) -> Rates:
-    """Each contender's rate as a share of its own bare app's."""
-    return {
-        (page, name): rate / found[page, BASELINES[name]] for (page, name), rate in found.items() if name in BASELINES
-    }
+def _medians(samples: dict[tuple[str, str], list[float]]) -> Rates:
+    return {key: median(values) for key, values in samples.items()}
 
 
 def _uvicorn(app: str, redis_url: str) -> Callable[[int, Path], list[str]]:

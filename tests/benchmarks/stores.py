@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,13 +45,22 @@ Request = Callable[[int], Awaitable[None]]
 
 
 @dataclass
+class Found:
+    """Medians over the rounds."""
+
+    times: Times
+    factors: Times
+    """Times what the bare driver took in the same round."""
+
+
+@dataclass
 class _Rival:
     name: str
     read: Request
     write: Request
 
 
-async def time_stores(*, rounds: int, requests: int, sizes: list[str]) -> Times:
+async def time_stores(*, rounds: int, requests: int, sizes: list[str]) -> Found:
     """Median microseconds per request, of `requests` in each round.
 
     Raises:
@@ -63,12 +73,17 @@ async def time_stores(*, rounds: int, requests: int, sizes: list[str]) -> Times:
                 group = await stack.enter_async_context(rivals(shop_session(SIZES[size])))
                 for number in range(rounds):
                     shift = number % len(group)
-                    for rival in group[shift:] + group[:shift]:
-                        for what, request in (("read", rival.read), ("write", rival.write)):
-                            for at_a_time in AT_A_TIME:
-                                taken = await _time(request, requests, at_a_time)
-                                samples.setdefault((backend, size, what, at_a_time, rival.name), []).append(taken)
-    return {key: median(values[1:] or values) for key, values in samples.items()}
+                    for what, at_a_time in product(["read", "write"], AT_A_TIME):
+                        for rival in group[shift:] + group[:shift]:
+                            request = rival.read if what == "read" else rival.write
+                            taken = await _time(request, requests, at_a_time)
+                            samples.setdefault((backend, size, what, at_a_time, rival.name), []).append(taken)
+    times = {key: median(values) for key, values in samples.items()}
+    factors = {
+        key: median(taken / bare for taken, bare in zip(values, samples[*key[:4], BARE], strict=True))
+        for key, values in samples.items()
+    }
+    return Found(times, factors)
 
 
 async def _time(request: Request, requests: int, at_a_time: int) -> float:

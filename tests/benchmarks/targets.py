@@ -61,34 +61,29 @@ def check_in_process(added: in_process.Times) -> list[Check]:
     return checks
 
 
-def check_http(found: over_http.Rates) -> list[Check]:
+def check_http(found: over_http.Found) -> list[Check]:
     """A share of bare Starlette's throughput, and a greater share than any peer's of its own bare app."""
-    shares = over_http.relative(found)
     checks = []
     for page, limit in _HTTP_SHARES.items():
         checks += [
-            Check(f"HTTP {page}: {who}, share of bare Starlette", shares[page, who], limit, at_least=True)
+            Check(f"HTTP {page}: {who}, share of bare Starlette", found.shares[page, who], limit, at_least=True)
             for who in (Ours.name, OursWithAge.name)
         ]
-        for (other_page, peer), share in shares.items():
+        for (other_page, peer), share in found.shares.items():
             if other_page == page and not peer.startswith(Ours.name):
                 mine = f"{Ours.name}, Redis" if peer.endswith(", Redis") else Ours.name
                 what = f"HTTP {page}: share against {peer}'s of its own"
-                checks.append(Check(what, shares[page, mine], share, at_least=True))
+                checks.append(Check(what, found.shares[page, mine], share, at_least=True))
                 what = f"HTTP {page}: requests per second against {peer}"
-                checks.append(Check(what, found[page, mine], found[page, peer], at_least=True))
+                checks.append(Check(what, found.rates[page, mine], found.rates[page, peer], at_least=True))
     return checks
 
 
-def check_stores(found: stores.Times) -> list[Check]:
+def check_stores(found: stores.Found) -> list[Check]:
     """Close to the bare driver calls."""
     return [
-        Check(
-            f"{backend} {what}, {size}, {at_a_time} at a time: against the bare calls",
-            taken,
-            _STORE_FACTOR * found[backend, size, what, at_a_time, stores.BARE],
-        )
-        for (backend, size, what, at_a_time, who), taken in found.items()
+        Check(f"{backend} {what}, {size}, {at_a_time} at a time: times the bare calls", factor, _STORE_FACTOR)
+        for (backend, size, what, at_a_time, who), factor in found.factors.items()
         if who == stores.OURS
     ]
 
