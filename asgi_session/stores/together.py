@@ -18,7 +18,7 @@ Call = TypeVar("Call")
 Outcome = TypeVar("Outcome")
 
 _ENOUGH = 2
-_MOST = 16  # together; more save little, and the first would wait for the last
+_MOST = 8  # together; more save little, and the backend would have to wait for us, and we for it
 _LONGEST_WAIT = 0.001  # seconds
 
 

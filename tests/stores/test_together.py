@@ -84,10 +84,10 @@ async def test_calls_one_after_the_other_are_made_alone(backend: Backend) -> Non
     assert backend.asked == [1, 2, 3]
 
 
-async def test_no_more_than_sixteen_go_together(backend: Backend) -> None:
+async def test_no_more_than_eight_go_together(backend: Backend) -> None:
     assert await results(backend.make(*range(50))) == [10 * call for call in range(50)]
     sizes = [len(group) for group in backend.asked if isinstance(group, list)]
-    assert (max(sizes), sum(sizes)) == (16, 50)
+    assert (max(sizes), sum(sizes)) == (8, 50)
 
 
 async def test_while_two_are_on_their_way_others_gather_until_one_is_back(
@@ -121,27 +121,27 @@ async def test_calls_that_were_made_together_are_one_of_those_two(
     assert len(backend.asked) == 3
 
 
-async def test_sixteen_that_go_leave_those_behind_them_together(backend: Backend) -> None:
+async def test_eight_that_go_leave_those_behind_them_together(backend: Backend) -> None:
     async def a_turn_later() -> int:
         await asyncio.sleep(0)
-        return await backend.calls.make(17)
+        return await backend.calls.make(9)
 
     first = backend.make(0)
-    late = asyncio.create_task(a_turn_later())  # it comes up when the first goes on, and before the seventeenth does
-    assert await results([*first, *backend.make(*range(1, 17)), late]) == [10 * call for call in range(18)]
-    assert [len(group) for group in backend.asked if isinstance(group, list)] == [16, 2]
+    late = asyncio.create_task(a_turn_later())  # it comes up when the first goes on, and before the ninth does
+    assert await results([*first, *backend.make(*range(1, 9)), late]) == [10 * call for call in range(10)]
+    assert [len(group) for group in backend.asked if isinstance(group, list)] == [8, 2]
 
 
-async def test_those_that_gather_go_when_they_are_sixteen(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_those_that_gather_go_when_they_are_eight(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(together, "_LONGEST_WAIT", 3600)
     backend.answers.clear()
     tasks: list[asyncio.Task[int]] = []
-    for call in range(20):
+    for call in range(12):
         tasks += backend.make(call)
         await turns(3)
-    assert [len(group) for group in backend.asked if isinstance(group, list)] == [16]
+    assert [len(group) for group in backend.asked if isinstance(group, list)] == [8]
     backend.answers.set()
-    assert await results(tasks) == [10 * call for call in range(20)]
+    assert await results(tasks) == [10 * call for call in range(12)]
 
 
 async def test_others_that_do_not_come_back_are_not_waited_for_long(backend: Backend) -> None:
