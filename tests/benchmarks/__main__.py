@@ -55,7 +55,7 @@ def _in_process(quick: bool) -> list[targets.Check]:
 
 
 def _http(quick: bool) -> list[targets.Check]:
-    found = over_http.measure(rounds=2 if quick else 7, seconds=1)
+    found = over_http.measure(rounds=2 if quick else 7)
     rows = []
     for name in dict.fromkeys(name for _, name in found.rates):
         cells = [f"{found.rates[page, name]:,.0f}{_shares(found, page, name)}" for page in over_http.PAGES]

@@ -85,7 +85,7 @@ class Found:
     """The same of requests per second of processor time."""
 
 
-def measure(*, rounds: int, seconds: int) -> Found:
+def measure(rounds: int) -> Found:
     """Measure every contender for every page, each beside its bare app, so that a machine's moods meet both.
 
     Raises:
@@ -113,13 +113,13 @@ def measure(*, rounds: int, seconds: int) -> Found:
             (folder / f"{server.port}").write_text("\n".join(cookies) + "\n")
             for page in PAGES:
                 (folder / f"{server.port}{page}.lua").write_text(_SCRIPT % (folder / f"{server.port}", f"/{page}"))
-                _load(server, folder / f"{server.port}{page}.lua", 1)
+                _load(server, folder / f"{server.port}{page}.lua")
         for number in range(rounds):
             for page in PAGES:
                 for name in [name for name in servers if name in BASELINES]:
                     pair = [BASELINES[name], name]
                     loads = {
-                        who: _load(servers[who], folder / f"{servers[who].port}{page}.lua", seconds)
+                        who: _load(servers[who], folder / f"{servers[who].port}{page}.lua")
                         for who in (pair if number % 2 else reversed(pair))
                     }
                     (bare, bare_processor), (own, own_processor) = [loads[who] for who in pair]
@@ -179,9 +179,9 @@ def _prove(port: int, name: str) -> None:
     assert counts == [start, start + 1, start + 2, start + 2], (name, counts)
 
 
-def _load(server: Server, script: Path, seconds: int) -> tuple[float, float]:
+def _load(server: Server, script: Path) -> tuple[float, float]:
     url = f"http://127.0.0.1:{server.port}/"
-    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url]
+    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", "-d1s", "-s", str(script), url]
     before = _processor_seconds(server)
     report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used = _processor_seconds(server) - before

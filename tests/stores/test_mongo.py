@@ -297,17 +297,19 @@ async def test_the_collections_write_concern_is_used(
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
 @pytest.mark.parametrize("stringify", [True, False])
+@pytest.mark.parametrize("callers", [1, 2])
 async def test_the_collections_read_concern_and_preference_are_used(
-    driver: str, mongo_replica_set: MongoServer, stringify: bool
+    driver: str, mongo_replica_set: MongoServer, stringify: bool, callers: int
 ) -> None:
     commands = Commands()
     async with mongo_client(driver, mongo_replica_set.url, event_listeners=[commands]) as client:
         collection = client["app"][f"sessions_{uuid.uuid4().hex}"].with_options(
             read_concern=ReadConcern("majority"), read_preference=ReadPreference.SECONDARY_PREFERRED
         )
-        await MongoStore(collection, stringify=stringify).get("a")
-        sent = commands.events[-1].command
-        assert commands.names[-1] == "find"
+        store = MongoStore(collection, stringify=stringify, create_index=False)
+        await asyncio.gather(*[store.get(str(number)) for number in range(callers)])
+        [sent] = [event.command for event in commands.events]
+        assert commands.names == ["find"]
         assert sent["readConcern"]["level"] == "majority"
         assert sent["$readPreference"]["mode"] == "secondaryPreferred"
 

@@ -14,8 +14,6 @@ import bson
 import pymongo
 import pytest
 from bson.raw_bson import RawBSONDocument
-from pymongo import ReadPreference
-from pymongo.read_concern import ReadConcern
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record
@@ -124,21 +122,6 @@ async def test_with_a_collation_a_crowd_finds_what_one_finds(mongo_collection: A
     assert await store.get("a") is not None
     assert await crowd(store, "a", "b", "c") == [1, 2, None]
     await collection.drop()
-
-
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
-async def test_the_collections_read_concern_and_preference_are_used(
-    driver: str, mongo_replica_set: MongoServer, stringify: bool
-) -> None:
-    commands = Commands()
-    async with mongo_client(driver, mongo_replica_set.url, event_listeners=[commands]) as client:
-        collection = client["app"][f"sessions_{uuid.uuid4().hex}"].with_options(
-            read_concern=ReadConcern("majority"), read_preference=ReadPreference.SECONDARY_PREFERRED
-        )
-        await crowd(MongoStore(collection, stringify=stringify, create_index=False), "a", "b")
-        [sent] = [event.command for event in commands.events]
-        assert sent["readConcern"]["level"] == "majority"
-        assert sent["$readPreference"]["mode"] == "secondaryPreferred"
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])

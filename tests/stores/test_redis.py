@@ -678,8 +678,9 @@ async def test_a_call_ends_when_the_clients_limit_is_over(driver: Any, size: int
 
 @pytest.mark.filterwarnings("ignore:Call to 'get_connection'")  # redis-py wants no argument, valkey-py wants one
 @pytest.mark.parametrize("options", [{"socket_timeout": 7.5}, {"socket_timeout": None}, {"health_check_interval": 60}])
+@pytest.mark.parametrize("callers", [1, 2])
 async def test_a_connection_goes_back_as_it_came(
-    driver: Any, options: dict[str, Any], valkey_server: Server, redis_prefix: str
+    driver: Any, options: dict[str, Any], callers: int, valkey_server: Server, redis_prefix: str
 ) -> None:
     async with driver(port=valkey_server.port, max_connections=1, **options) as client:
         store = RedisStore(client, prefix=redis_prefix)
@@ -687,7 +688,7 @@ async def test_a_connection_goes_back_as_it_came(
         before = connection.socket_timeout
         await client.connection_pool.release(connection)
         assert await store.create("a", Record("payload", soon()))
-        assert await store.get("a") == Record("payload", ANY)
+        assert await asyncio.gather(*[store.get("a") for _ in range(callers)]) == [Record("payload", ANY)] * callers
         assert await client.connection_pool.get_connection("PING") is connection
         assert connection.socket_timeout == before
         await client.connection_pool.release(connection)

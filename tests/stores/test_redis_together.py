@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
-import redis.asyncio
 import valkey.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -21,12 +20,10 @@ from asgi_session.stores.redis import RedisStore
 from asgi_session.stores.redis_connection import exchange_all
 from tests.servers.process import Server
 from tests.servers.redis import SLOTS, Proxy, ask, commands_sent, debian_binary, redis_process, valkey_binary
+from tests.stores.test_redis import DRIVERS
 
-DRIVERS: dict[str, Any] = {"redis-py": redis.asyncio.Redis, "valkey-py": valkey.asyncio.Valkey}
 RETRIES: dict[str, Any] = {"redis-py": Retry, "valkey-py": valkey.asyncio.retry.Retry}
 SERVERS = {"valkey": valkey_binary, "redis": debian_binary}
-
-
 NOW = math.floor(time.time())
 
 
@@ -294,22 +291,6 @@ async def test_replies_that_were_not_read_are_for_nobody() -> None:
     replies = await exchange_all(connection, [(b"PING",)] * 4)
     assert (replies[0], [type(reply) for reply in replies[1:]]) == (1, [ConnectionError] * 3)
     assert (connection.reads, connection.closed) == (2, True)
-
-
-@pytest.mark.filterwarnings("ignore:Call to 'get_connection'")  # redis-py wants no argument, valkey-py wants one
-@pytest.mark.parametrize("options", [{"socket_timeout": 7.5}, {"socket_timeout": None}, {"health_check_interval": 60}])
-async def test_a_connection_goes_back_as_it_came(
-    driver: str, options: dict[str, Any], valkey_server: Server, redis_prefix: str
-) -> None:
-    async with DRIVERS[driver](port=valkey_server.port, max_connections=1, **options) as client:
-        store = await filled(RedisStore(client, prefix=redis_prefix))
-        connection = await client.connection_pool.get_connection("PING")
-        before = connection.socket_timeout
-        await client.connection_pool.release(connection)
-        assert await at_once(store.get("1"), store.get("2")) == [record(1), record(2)]
-        assert await client.connection_pool.get_connection("PING") is connection
-        assert connection.socket_timeout == before
-        await client.connection_pool.release(connection)
 
 
 async def test_a_dead_server_is_a_store_error_for_everyone(driver: str) -> None:
