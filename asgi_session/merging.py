@@ -10,12 +10,13 @@ import math
 from typing import Any
 
 from asgi_session import flash_queue
+from asgi_session.flash_notes import FlashNotes
 from asgi_session.flash_queue import FLASH, NOTHING_DONE
 from asgi_session.images import ABSENT, adopt, image, places_in, same, value_of
-from asgi_session.journal import NO_KEYS, Journal, is_number
+from asgi_session.journal import NO_KEYS, is_number
 
 
-class Merging(Journal):
+class Merging(FlashNotes):
     """A journal whose changes can be made to another state than the one that was loaded."""
 
     __slots__ = ()
