@@ -1,22 +1,24 @@
 """How long a store call may take, and what becomes of it when its caller is cancelled.
 
 A driver may ignore cancellation while its server hangs, so a deadline can't rely on it; and it may swallow one (as
-`asyncio.wait_for` can before Python 3.12), so that a request would go on that was to end. So the call runs in a task of
-its own, and past the deadline nobody waits for that task any more. A store whose methods never suspend needs neither
-task nor timer.
+`asyncio.wait_for` can before Python 3.12), so that a request would go on that was to end. So no request makes a
+driver's calls itself: each runs in a task, its own or one that the store has for several, and past the deadline nobody
+waits for it any more. A store whose methods never suspend needs neither task nor timer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from anyio import CancelScope
 
 from asgi_session.deadlines import Deadlines, Watch
 from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record, is_marked
+from asgi_session.stores.pending import InTask, Pending
 
 T = TypeVar("T")
 
@@ -88,7 +90,7 @@ class PatientStore:
     """The methods of a store, called under a deadline.
 
     They raise StoreError where the call raised something, with that as the cause, or took too long: its outcome is then
-    ignored.
+    ignored. That of a caller who was cancelled goes on until its deadline.
 
     Args:
         store: the store.
@@ -118,10 +120,21 @@ class PatientStore:
     def destroy(self, sid: str, *, expected: Record | None = None) -> Awaitable[bool]:
         return self._call(self._store.destroy, sid, expected=expected)
 
-    def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> Awaitable[T]:
+    async def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         if is_marked(method):
-            return method(*args, **kwargs)
-        return _Call(method, args, kwargs, self._deadlines.watch()).outcome(self._hold)
+            return await method(*args, **kwargs)
+        cancels = not getattr(self._store, "ends_by_itself", False)
+        waiting = _Waiting(self._hold, self._deadlines.watch(), cancels)
+        try:
+            if is_marked(method, "takes_waiter"):
+                return await method(*args, waiter=waiting, **kwargs)
+            return await waiting.wait(InTask(partial(method, *args, **kwargs)))
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError("the session store failed") from error
+        finally:
+            waiting.leave()
 
 
 def answers_at_once(store: Calls) -> bool:
@@ -129,74 +142,47 @@ def answers_at_once(store: Calls) -> bool:
     return all(is_marked(getattr(store, name)) for name in METHODS)
 
 
-class _Call(Generic[T]):
-    """A call in a task of its own, under way until it ends or its time is up.
+class _Waiting:
+    """How one store call is waited for: until it ends, or its time is up.
 
-    That of a caller who was cancelled goes on likewise: cancelled midway, it would cost the driver a connection.
-    The first outcome counts. It is kept here: a task would wake its caller a round of the event loop later, and both
-    tasks and futures complain about an error that nobody asked for.
+    Args:
+        hold: as `PatientStore` has it.
+        watch: keeps the deadline.
+        cancels: whether a call whose time is up is cancelled.
     """
 
-    __slots__ = ("_ended", "_failure", "_method", "_result", "_task", "_wake", "_watch")
+    __slots__ = ("_cancels", "_hold", "_late", "_pending", "_watch")
 
-    def __init__(
-        self,
-        method: Callable[..., Awaitable[T]],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        watch: Watch,
-    ) -> None:
-        self._method = method
-        self._result: T | None = None
-        self._failure: Exception | None = None
-        self._ended = False
-        self._wake: asyncio.Future[None] = watch.loop.create_future()
+    def __init__(self, hold: Hold | None, watch: Watch, cancels: bool) -> None:
+        self._hold = hold
         self._watch = watch
+        self._cancels = cancels
+        self._late = False
+        self._pending: Pending[Any] | None = None
         watch.begin(self)
-        self._task = watch.loop.create_task(self._run(args, kwargs))
 
-    async def outcome(self, hold: Hold | None) -> T:
-        """Wait for what the method returns or raises."""
-        while not self._ended:
+    async def wait(self, pending: Pending[T]) -> T:
+        self._pending = pending
+        if self._late:  # since the one before has ended
+            self.give_up()
+        while not pending.ended:
             try:
-                await (self._wake if hold is None else hold.wait_for(self._wake))
+                await (pending.arrival() if self._hold is None else self._hold.wait_for(pending.arrival()))
             except asyncio.CancelledError as cancelled:
-                if hold is None:
+                if self._hold is None:
                     raise
-                hold.keep(cancelled)
-                if not self._ended:
-                    self._wake = asyncio.get_running_loop().create_future()
-        if isinstance(self._failure, StoreError):
-            raise self._failure
-        if self._failure is not None:
-            raise StoreError("the session store failed") from self._failure
-        return self._result  # type: ignore[return-value]  # set where there is no failure
+                self._hold.keep(cancelled)
+        return pending.outcome()
 
-    async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        try:
-            self._result = await self._method(*args, **kwargs)
-            self._end(None)
-        except Exception as error:
-            self._end(error)
-        finally:
+    def leave(self) -> None:
+        """Nobody waits any more. What is under way goes on until its time is up."""
+        if self._pending is None or self._pending.ended:
             self._watch.end(self)
-            if not self._ended:  # somebody cancelled it
-                self._end(_no_answer())
+        else:
+            self._pending.arrival().add_done_callback(lambda _: self._watch.end(self))
 
     def give_up(self) -> None:
-        """Wait no longer."""
-        self._end(_no_answer())
-        store = getattr(self._method, "__self__", None)
-        if not getattr(store, "ends_by_itself", False):
-            self._task.cancel()
-
-    def _end(self, failure: Exception | None) -> None:
-        if not self._ended:
-            self._ended = True
-            self._failure = failure
-            if not self._wake.done():
-                self._wake.set_result(None)
-
-
-def _no_answer() -> StoreError:
-    return StoreError("the session store did not answer in time")
+        """The time is up."""
+        self._late = True
+        if self._pending is not None:
+            self._pending.give_up(cancel=self._cancels)

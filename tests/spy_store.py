@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
+import pytest
+
 from asgi_session import MemoryStore, Record, Store
+from asgi_session.stores.base import takes_waiter
+from asgi_session.stores.pending import UNTIL_CANCELLED, Waiter
+from asgi_session.stores.together import Together
 
 Step = Callable[[], Awaitable[None]]
 
@@ -114,3 +120,52 @@ class SpyStore(Store):
     async def _end(self, method: str) -> None:
         if method in self.after:
             await self.after[method]()
+
+
+Work = Callable[[], Awaitable[Any]]
+
+
+class SharingSpyStore(SpyStore):
+    """One whose calls run in tasks that it has for several of them, as our own stores have that ask a server."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._shared: Together[Work, Any] = Together(self._do, self._do_all)
+
+    @takes_waiter
+    async def get(self, sid: str, *, waiter: Waiter = UNTIL_CANCELLED) -> Record | None:
+        found: Record | None = await waiter.wait(self._shared.begin(partial(super().get, sid)))
+        return found
+
+    @takes_waiter
+    async def create(self, sid: str, record: Record, *, waiter: Waiter = UNTIL_CANCELLED) -> bool:
+        return bool(await waiter.wait(self._shared.begin(partial(super().create, sid, record))))
+
+    @takes_waiter
+    async def replace(self, sid: str, record: Record, *, expected: Record, waiter: Waiter = UNTIL_CANCELLED) -> bool:
+        work = partial(super().replace, sid, record, expected=expected)
+        return bool(await waiter.wait(self._shared.begin(work)))
+
+    @takes_waiter
+    async def touch(
+        self, sid: str, expires: float | None, *, expected: Record | None = None, waiter: Waiter = UNTIL_CANCELLED
+    ) -> bool:
+        work = partial(super().touch, sid, expires, expected=expected)
+        return bool(await waiter.wait(self._shared.begin(work)))
+
+    @takes_waiter
+    async def destroy(self, sid: str, *, expected: Record | None = None, waiter: Waiter = UNTIL_CANCELLED) -> bool:
+        return bool(await waiter.wait(self._shared.begin(partial(super().destroy, sid, expected=expected))))
+
+    async def _do(self, work: Work) -> Any:
+        return await work()
+
+    async def _do_all(self, works: Sequence[Work]) -> list[Any]:
+        return await asyncio.gather(*[work() for work in works], return_exceptions=True)
+
+
+SPY_STORES = [
+    pytest.param(SpyStore, id="a task for each call"),
+    pytest.param(SharingSpyStore, id="tasks for several"),
+]
+"""One that leaves it to the middleware how its calls are waited for, and one that has tasks of its own for them."""

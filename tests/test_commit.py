@@ -22,12 +22,13 @@ from asgi_session.patience import Hold
 from asgi_session.stores.base import never_suspends
 from tests.clients import SECRET, Browser, attributes, call, cookie_header, http_scope, put, set_cookie
 from tests.clock import Clock
-from tests.spy_store import SpyStore
+from tests.spy_store import SPY_STORES, SpyStore
 
 
-@pytest.fixture
-def store() -> SpyStore:
-    return SpyStore()
+@pytest.fixture(params=SPY_STORES)
+def store(request: pytest.FixtureRequest) -> SpyStore:
+    made: SpyStore = request.param()
+    return made
 
 
 # Order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -19,21 +19,25 @@ from starlette.types import Message, Receive, Scope, Send
 
 from asgi_session import (
     Cookie,
+    Record,
     SessionConflict,
     SessionMiddleware,
     SessionSerializationError,
     StoreError,
     load_session,
 )
+from asgi_session.stores.base import never_suspends, takes_waiter
+from asgi_session.stores.pending import Waiter
 from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, session_app, set_cookie
-from tests.spy_store import SpyStore
+from tests.spy_store import SPY_STORES, SpyStore
 
 HANDLING = ["unavailable", "raise", "anonymous"]
 
 
-@pytest.fixture
-def store() -> SpyStore:
-    return SpyStore()
+@pytest.fixture(params=SPY_STORES)
+def store(request: pytest.FixtureRequest) -> SpyStore:
+    made: SpyStore = request.param()
+    return made
 
 
 async def signed_in(store: SpyStore, **options: Any) -> Browser:
@@ -668,6 +672,42 @@ async def test_a_call_that_took_too_long_is_cancelled(store: SpyStore) -> None:
     await browser.visit()
     async with asyncio.timeout(2):
         await stopped.wait()
+
+
+async def test_a_call_that_took_too_long_goes_on_where_its_driver_would_take_harm() -> None:
+    class EndsByItself(SpyStore):
+        ends_by_itself = True
+
+    store = EndsByItself()
+    browser = await signed_in(store, store_timeout=0.03)
+    go_on, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        await go_on.wait()
+        ended.set()
+
+    store.before["get"] = wait
+    assert is_unavailable(await browser.visit())
+    await asyncio.sleep(0)
+    go_on.set()
+    async with asyncio.timeout(2):
+        await ended.wait()
+
+
+@pytest.mark.parametrize("mark", [never_suspends, takes_waiter])
+async def test_calls_that_need_no_task_get_none(mark: Callable[[Any], Any]) -> None:
+    class Marked(SpyStore):
+        task: asyncio.Task[Any] | None = None
+
+        @mark
+        async def get(self, sid: str, **waiter: Waiter) -> Record | None:
+            self.task = asyncio.current_task()
+            return await self.inner.get(sid)
+
+    store = Marked()
+    browser = await signed_in(store)
+    await browser.visit()
+    assert store.task is asyncio.current_task()
 
 
 @pytest.mark.parametrize("method", ["get", "replace"])

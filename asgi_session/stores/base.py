@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from inspect import signature
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 Method = TypeVar("Method", bound=Callable[..., object])
 
@@ -28,10 +28,19 @@ def never_suspends(method: Method) -> Method:
     return method
 
 
-def is_marked(method: object) -> bool:
-    """Whether this very method bears the mark of `never_suspends`."""
+def takes_waiter(method: Method) -> Method:
+    """Mark a store's method that takes ``waiter`` as a keyword, and awaits nothing but what that waits for.
+
+    Its calls need no task: whoever makes them says how they are waited for (see `asgi_session.stores.pending`).
+    """
+    method.takes_waiter = method  # type: ignore[attr-defined]
+    return method
+
+
+def is_marked(method: object, mark: Literal["never_suspends", "takes_waiter"] = "never_suspends") -> bool:
+    """Whether this very method bears the mark."""
     function = getattr(method, "__func__", method)
-    return getattr(function, "never_suspends", None) is function
+    return getattr(function, mark, None) is function
 
 
 def checked_ttl(ttl: float) -> float:

@@ -25,9 +25,10 @@ except ImportError as error:  # PyPI has an unrelated package `bson`, which is n
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import mongo_document as form
-from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl
+from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl, takes_waiter
 from asgi_session.stores.mongo_index import ExpiryIndex
 from asgi_session.stores.mongo_lookup import Documents
+from asgi_session.stores.pending import UNTIL_CANCELLED, InTask, Waiter
 
 logger = logging.getLogger("asgi_session")
 
@@ -131,21 +132,22 @@ class MongoStore(Store):
         store._connect = connect
         return store
 
-    async def get(self, sid: str) -> Record | None:
+    @takes_waiter
+    async def get(self, sid: str, *, waiter: Waiter = UNTIL_CANCELLED) -> Record | None:
         if not self._index.settled:
-            await self._index.ensure()
+            await waiter.wait(InTask(self._index.ensure))
         key = self._id(sid)
         with _BACKEND_ERRORS:
             try:
                 # Whether the document lives is for us to see. Plain values are read faster than raw documents: only
                 # a sub-document has to be kept as it came.
                 if self._stringify:
-                    text = await self._decoded.find(key)
+                    text = await waiter.wait(self._decoded.find(key))
                     if text is None:
                         return None
                     if isinstance(text, dict) and not isinstance(text.get("session"), dict | DBRef):
                         return self._record(text)
-                found = await self._as_found.find(key)
+                found = await waiter.wait(self._as_found.find(key))
                 return self._record(found) if isinstance(found, Mapping) else None
             except InvalidBSON:
                 logger.warning("A stored session's document can't be decoded; it is treated as missing.")

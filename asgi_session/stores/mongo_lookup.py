@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from bson.dbref import DBRef
@@ -12,6 +13,7 @@ from bson.errors import BSONError
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
+from asgi_session.stores.pending import InTask, Pending
 from asgi_session.stores.together import AloneError, Together
 
 Document = Mapping[str, Any] | DBRef
@@ -45,9 +47,11 @@ class Documents:
         self._options = collection.database.client.options
         self._calls: Together[str, Document | None] = Together(self._find_one, self._find_all)
 
-    def find(self, key: str) -> Awaitable[Document | None]:
-        """The document with this ``_id``."""
-        return self._find_one(key) if _has_own_terms() else self._calls.make(key)
+    def find(self, key: str) -> Pending[Document | None]:
+        """Have the document with this ``_id`` looked for."""
+        if _has_own_terms():
+            return InTask(partial(self._find_one, key))
+        return self._calls.begin(key)
 
     async def _find_one(self, key: str) -> Document | None:
         """Send the command that `find_one` sends: its cursor would take a tenth of the time.

@@ -10,7 +10,8 @@ from typing import Any, Final, Self, TypeVar
 
 from asgi_session.exceptions import StoreError
 from asgi_session.stores import redis_scripts as scripts
-from asgi_session.stores.base import Record, Store, Utf8Record, checked_ttl
+from asgi_session.stores.base import Record, Store, Utf8Record, checked_ttl, takes_waiter
+from asgi_session.stores.pending import UNTIL_CANCELLED, Waiter
 from asgi_session.stores.redis_call import Call, ms
 from asgi_session.stores.redis_client import RedisClient, client_of, reach
 from asgi_session.stores.redis_scripts import Script
@@ -75,10 +76,11 @@ class RedisStore(Store):
         store._ours = True
         return store
 
-    async def get(self, sid: str) -> Record | None:
+    @takes_waiter
+    async def get(self, sid: str, *, waiter: Waiter = UNTIL_CANCELLED) -> Record | None:
         now = time.time()
         call = Call(scripts.GET, self._key(sid), (), repeatable=True)
-        found: bytes | list[Any] | None = await _made(self._server.make(call))
+        found: bytes | list[Any] | None = await _made(waiter.wait(self._server.begin(call)))
         if found is None:
             return None
         death, value = found if isinstance(found, list) else found.split(b" ", 1)
@@ -89,18 +91,24 @@ class RedisStore(Store):
         ms_of_death = int(death)  # below 0 for a key without expiry
         return Utf8Record(value, now + self.ttl if ms_of_death < 0 else ms_of_death / 1000, payload)
 
-    async def create(self, sid: str, record: Record) -> bool:
-        return await self._write(scripts.CREATE, sid, self._death(record.expires), record.utf8)
+    @takes_waiter
+    async def create(self, sid: str, record: Record, *, waiter: Waiter = UNTIL_CANCELLED) -> bool:
+        return await self._write(waiter, scripts.CREATE, sid, self._death(record.expires), record.utf8)
 
-    async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
+    @takes_waiter
+    async def replace(self, sid: str, record: Record, *, expected: Record, waiter: Waiter = UNTIL_CANCELLED) -> bool:
         death = self._death(record.expires)
-        return await self._write(scripts.REPLACE, sid, death, record.utf8, expected.utf8)
+        return await self._write(waiter, scripts.REPLACE, sid, death, record.utf8, expected.utf8)
 
-    async def touch(self, sid: str, expires: float | None, *, expected: Record | None = None) -> bool:
-        return await self._write(scripts.TOUCH, sid, self._death(expires), *_wanted(expected))
+    @takes_waiter
+    async def touch(
+        self, sid: str, expires: float | None, *, expected: Record | None = None, waiter: Waiter = UNTIL_CANCELLED
+    ) -> bool:
+        return await self._write(waiter, scripts.TOUCH, sid, self._death(expires), *_wanted(expected))
 
-    async def destroy(self, sid: str, *, expected: Record | None = None) -> bool:
-        return await self._write(scripts.DESTROY, sid, *_wanted(expected))
+    @takes_waiter
+    async def destroy(self, sid: str, *, expected: Record | None = None, waiter: Waiter = UNTIL_CANCELLED) -> bool:
+        return await self._write(waiter, scripts.DESTROY, sid, *_wanted(expected))
 
     async def ids(self) -> AsyncIterator[str]:
         """The ids of all live records: all keys with the prefix, whatever they hold, whose rest is UTF-8."""
@@ -146,8 +154,9 @@ class RedisStore(Store):
             expires = now + self.ttl
         return ms(min(expires, _FAR)) if expires > now else b"0"
 
-    async def _write(self, script: Script, sid: str, *args: bytes) -> bool:
-        return bool(await _made(self._server.make(Call(script, self._key(sid), args, repeatable=False))))
+    async def _write(self, waiter: Waiter, script: Script, sid: str, *args: bytes) -> bool:
+        call = Call(script, self._key(sid), args, repeatable=False)
+        return bool(await _made(waiter.wait(self._server.begin(call))))
 
     async def _pages(self, script: Script) -> AsyncIterator[list[bytes]]:
         """Go through the keys of every server: each page is what `script` returned for it."""
@@ -166,6 +175,8 @@ async def _made(call: Awaitable[Answer]) -> Answer:
     """What came of a call; its failures are ours."""
     try:
         return await call
+    except StoreError:  # no answer came, which is not the driver's word
+        raise
     except Exception as error:
         raise _failure(error) from error
 

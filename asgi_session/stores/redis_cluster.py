@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from asgi_session.stores.pending import InTask, Pending
 from asgi_session.stores.redis_call import Call, run
 from asgi_session.stores.redis_connection import Command
 from asgi_session.stores.redis_pool import MOST_CONNECTIONS, Turns, once_there_is_one
@@ -21,7 +22,11 @@ class Cluster:
         self._client = client
         self._turns = Turns(getattr(client, "connection_kwargs", {}).get("max_connections", MOST_CONNECTIONS))
 
-    async def make(self, call: Call) -> Any:
+    def begin(self, call: Call) -> Pending[Any]:
+        """Have a call made."""
+        return InTask(partial(self._make, call))
+
+    async def _make(self, call: Call) -> Any:
         await self._client.initialize()
         return await self._send(None if call.repeatable else self._client.get_node_from_key(call.key), call)
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
+from asgi_session.stores.pending import Pending
 from asgi_session.stores.redis_call import Call, run
 from asgi_session.stores.redis_connection import exchange, exchange_all, hang_up_if_closed, is_a
 from asgi_session.stores.redis_pool import Turns, once_there_is_one
@@ -33,8 +34,9 @@ class OneServer:
         self._lock: asyncio.Lock | None = getattr(self._pool, "_lock", None)  # in redis-py from version 8 on
         self._calls = Together(self._make_alone, self._make_together)
 
-    def make(self, call: Call) -> Awaitable[Any]:
-        return self._calls.make(call)
+    def begin(self, call: Call) -> Pending[Any]:
+        """Have a call made."""
+        return self._calls.begin(call)
 
     async def nodes(self) -> list[Callable[[Call], Awaitable[Any]]]:
         """How to make a call at each server."""

@@ -8,11 +8,13 @@ everybody's. They do not wait long, should the others be slow.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
 from copy import copy
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from asgi_session.stores.pending import Pending
 
 Call = TypeVar("Call")
 Outcome = TypeVar("Outcome")
@@ -29,58 +31,34 @@ class AloneError(Exception):
 class Together(Generic[Call, Outcome]):
     """Makes calls alone, or together with others.
 
-    Whoever is cancelled harms no other: what is made together ends early only when nobody waits for it any more.
+    Whoever gives up harms no other: what is made together is cancelled only when nobody waits for it any more.
 
     Args:
-        alone: makes one call.
-        together: makes one or more. Returns what came of each, in their order; an exception is raised for
-            the caller of that one, but for `AloneError`. What it raises itself is raised for all.
+        alone: makes one call. It is made in its caller's context, where it was alone from the start.
+        together: makes one or more, in nobody's context. Returns what came of each, in their order; an exception is
+            raised for the caller of that one, but for `AloneError`. What it raises itself is raised for all.
     """
 
-    __slots__ = ("_alone", "_latest", "_together")
+    __slots__ = ("_latest", "alone", "together")
 
     def __init__(
         self,
         alone: Callable[[Call], Awaitable[Outcome]],
         together: Callable[[Sequence[Call]], Awaitable[Sequence[Outcome | Exception]]],
     ) -> None:
-        self._alone = alone
-        self._together = together
+        self.alone = alone
+        self.together = together
         self._latest: _Gate[Call, Outcome] | None = None
 
-    async def make(self, call: Call) -> Outcome:
-        """Make a call, together with others if there are any."""
+    def begin(self, call: Call) -> Pending[Outcome]:
+        """Have a call made, together with others if there are any."""
         loop = asyncio.get_running_loop()
         gate = self._latest
         if gate is None or gate.loop is not loop:  # another loop's goes on for the calls that it has
             gate = self._latest = _Gate(loop)
-        group = gate.open
-        if group is None:
-            group = gate.open = _Group(gate, self._together)
-            try:
-                await gate.pause(group)
-            except asyncio.CancelledError:
-                group.begin()
-                raise
-            place = group.add(call) if group.calls else None
-            group.begin()
-            if place is None:
-                gate.under_way += 1
-                try:
-                    return await self._alone(call)
-                finally:
-                    gate.one_is_back()
-        else:
-            place = group.add(call)
-            if len(group.calls) + 1 >= _MOST:
-                gate.open = None
-                gate.go()
-        outcome = await group.outcome(place)
-        if isinstance(outcome, AloneError):
-            return await self._alone(call)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        if gate.open is None or gate.open.is_cancelled():
+            gate.open = _Group(self, gate)
+        return gate.open.add(call)
 
 
 class _Gate(Generic[Call, Outcome]):
@@ -91,20 +69,18 @@ class _Gate(Generic[Call, Outcome]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.open: _Group[Call, Outcome] | None = None
-        """The calls that wait, but for the first of them, which waits for a pause to end."""
+        """The calls that wait."""
         self.under_way = 0
         self._pause: asyncio.Future[None] | None = None
 
-    async def pause(self, group: _Group[Call, Outcome]) -> None:
-        """Let others come into the group, until there is room, it is full or it has been long enough."""
-        await asyncio.sleep(0)
-        if self.under_way >= _ENOUGH and self.open is group:
-            self._pause = self.loop.create_future()
-            timer = self.loop.call_later(_LONGEST_WAIT, self.go)
-            try:
-                await self._pause
-            finally:
-                timer.cancel()
+    async def pause(self) -> None:
+        """Let others come, until there is room for what is open, it is full or it has been long enough."""
+        self._pause = self.loop.create_future()
+        timer = self.loop.call_later(_LONGEST_WAIT, self.go)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
 
     def go(self) -> None:
         """End the pause."""
@@ -116,61 +92,117 @@ class _Gate(Generic[Call, Outcome]):
         self.go()
 
 
+class _Place(Pending[Outcome], Generic[Call, Outcome]):
+    """What comes of one call of a group."""
+
+    __slots__ = ("group",)
+
+    def __init__(self, group: _Group[Call, Outcome], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.group = group
+
+    def _let_go(self, cancel: bool) -> asyncio.Task[None] | None:
+        return self.group.leave(self, cancel)
+
+
 class _Group(Generic[Call, Outcome]):
-    """Calls that are made together."""
+    """Calls that came up together: they are made by a task, which several leave to another one, in nobody's context."""
 
-    __slots__ = ("_gate", "_task", "_together", "calls")
+    __slots__ = ("_first", "_gate", "_task", "_ways", "calls")
 
-    def __init__(
-        self,
-        gate: _Gate[Call, Outcome],
-        together: Callable[[Sequence[Call]], Awaitable[Sequence[Outcome | Exception]]],
-    ) -> None:
+    _task: asyncio.Task[None]
+
+    def __init__(self, ways: Together[Call, Outcome], gate: _Gate[Call, Outcome]) -> None:
+        self._ways = ways
         self._gate = gate
-        self.calls: dict[asyncio.Future[Outcome | Exception], Call] = {}
+        self.calls: dict[_Place[Call, Outcome], Call] = {}
         """Those that somebody waits for."""
-        self._together = together
-        self._task: asyncio.Task[None] | None = None
+        self._first: _Place[Call, Outcome] | None = None
+        """That of the caller in whose context the first task is."""
 
-    def add(self, call: Call) -> asyncio.Future[Outcome | Exception]:
-        """Have a call made with the others. Returns its place among them, to wait for what comes of it."""
-        place: asyncio.Future[Outcome | Exception] = self._gate.loop.create_future()
+    def add(self, call: Call) -> Pending[Outcome]:
+        """Have a call made with the others."""
+        gate = self._gate
+        place: _Place[Call, Outcome] = _Place(self, gate.loop)
         self.calls[place] = call
+        if self._first is None:
+            self._first = place
+            self._begin(self._make())
+        elif len(self.calls) == _MOST:
+            gate.open = None
+            gate.go()
         return place
 
-    async def outcome(self, place: asyncio.Future[Outcome | Exception]) -> Outcome | Exception:
-        """What comes of a call. A caller who is cancelled takes it out, if it is not being made yet."""
-        try:
-            return await place
-        finally:
-            del self.calls[place]
-            if not self.calls and self._task is not None:
-                self._task.cancel()  # no harm where it is done
+    def leave(self, place: _Place[Call, Outcome], cancel: bool) -> asyncio.Task[None] | None:
+        """One of them does not matter any more. Returns the task, if that was cancelled."""
+        self.calls.pop(place, None)
+        if self.calls or not cancel or self._gate.open is self:  # others may still come
+            return None
+        self._task.cancel()
+        return self._task
 
-    def begin(self) -> None:
-        """Make the calls, if there are any. No more can be added."""
-        if self._gate.open is self:  # else it is full
-            self._gate.open = None
-        if self.calls:
-            # Not in the context of one of the callers, which may limit or bind what it does.
-            self._task = self._gate.loop.create_task(self._make(), context=Context())
+    def is_cancelled(self) -> bool:
+        """Whether somebody cancelled its task, so that it makes no calls any more."""
+        return self._task.cancelling() > 0
+
+    def _begin(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> None:
+        self._task = self._gate.loop.create_task(work, context=context)
+        self._task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """A task has ended; if somebody cancelled it, maybe before it began."""
+        if task is self._task:  # else there is another one by now
+            for place in self.calls:
+                place.cancelled()  # but for those that have an outcome
+            self.calls = {}  # else this and its places would be garbage for the collector
+            self._first = None
 
     async def _make(self) -> None:
-        places, calls = [*self.calls], [*self.calls.values()]
+        gate = self._gate
+        if gate.under_way >= _ENOUGH and gate.open is self:
+            await gate.pause()
+        if gate.open is self:  # else it is full
+            gate.open = None
+        first = self._first
+        if first in self.calls and len(self.calls) == 1:
+            await self._make_alone(first, self.calls[first])
+        elif self.calls:
+            # Not in the context of one of the callers, which may limit or bind what it does.
+            self._begin(self._make_together([*self.calls], [*self.calls.values()]), Context())
+
+    async def _make_alone(self, place: _Place[Call, Outcome], call: Call) -> None:
         self._gate.under_way += 1
         try:
-            outcomes = await self._together(calls)
+            place.succeed(await self._ways.alone(call))
+        except Exception as error:
+            place.fail(error)
+        finally:
+            self._gate.one_is_back()
+
+    async def _make_together(self, places: Sequence[_Place[Call, Outcome]], calls: Sequence[Call]) -> None:
+        self._gate.under_way += 1
+        outcomes: Sequence[Outcome | Exception]
+        try:
+            outcomes = await self._ways.together(calls)
         except Exception as error:
             outcomes = [error] * len(calls)
-        except asyncio.CancelledError:  # by somebody else, if anybody still waits
-            for place in places:
-                place.cancel()
-            raise
         finally:
             self._gate.one_is_back()
         for place, outcome in zip(places, outcomes, strict=True):
-            if not place.done():
-                place.set_result(_another(outcome) if isinstance(outcome, Exception) else outcome)
+            if isinstance(outcome, AloneError):
+                self._leave_alone(place)
+            elif isinstance(outcome, Exception):
+                place.fail(_another(outcome))
+            else:
+                place.succeed(outcome)
+
+    def _leave_alone(self, place: _Place[Call, Outcome]) -> None:
+        """Have one made alone, if somebody still waits for it."""
+        if place in self.calls:
+            call = self.calls.pop(place)
+            group = place.group = _Group(self._ways, self._gate)
+            group.calls[place] = call
+            group._begin(group._make_alone(place, call), Context())
 
 
 def _another(error: Exception) -> Exception:
