@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,11 @@ def run(folder: Path, stores: list[type[broken.Correct]], *, mode: str, decorato
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The report on all broken stores."""
-    return run(tmp_path_factory.mktemp("broken"), list(CAUGHT_BY), mode="auto", decorator="pytest.fixture")
+    """The report on all broken stores, of two runs side by side."""
+    stores = list(CAUGHT_BY)
+    halves = [(tmp_path_factory.mktemp("broken"), half) for half in (stores[::2], stores[1::2])]
+    with ThreadPoolExecutor() as pool:
+        return "".join(pool.map(lambda half: run(*half, mode="auto", decorator="pytest.fixture"), halves))
 
 
 @pytest.fixture(scope="module")
