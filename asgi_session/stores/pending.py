@@ -72,9 +72,10 @@ class Pending(ABC, Generic[T]):
         self.fail(StoreError("the session store did not answer in time"))
         return self._let_go(cancel)
 
-    def cancelled(self) -> None:
-        """The call was cancelled by somebody else, as when an event loop is shut down."""
-        self.fail(StoreError("a call to the session store was cancelled"))
+    def over(self) -> None:
+        """The call is over; where there is no outcome, somebody cancelled it, as when an event loop is shut down."""
+        if not self.ended:
+            self.fail(StoreError("a call to the session store was cancelled"))
 
     @abstractmethod
     def _let_go(self, cancel: bool) -> asyncio.Task[None] | None:
@@ -98,17 +99,13 @@ class InTask(Pending[T]):
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
         super().__init__(asyncio.get_running_loop())
         self._task = self._loop.create_task(self._run(work))
-        self._task.add_done_callback(self._over)
+        self._task.add_done_callback(lambda _: self.over())
 
     async def _run(self, work: Callable[[], Awaitable[T]]) -> None:
         try:
             self.succeed(await work())
         except Exception as error:
             self.fail(error)
-
-    def _over(self, _: object) -> None:
-        if not self.ended:  # somebody cancelled the task, maybe before it began
-            self.cancelled()
 
     def _let_go(self, cancel: bool) -> asyncio.Task[None] | None:
         if not cancel:

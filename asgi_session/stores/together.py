@@ -153,7 +153,7 @@ class _Group(Generic[Call, Outcome]):
         """A task has ended; if somebody cancelled it, maybe before it began."""
         if task is self._task:  # else there is another one by now
             for place in self.calls:
-                place.cancelled()  # but for those that have an outcome
+                place.over()
             self.calls = {}  # else this and its places would be garbage for the collector
             self._first = None
 
