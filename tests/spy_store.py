@@ -164,8 +164,8 @@ class SharingSpyStore(SpyStore):
         return await asyncio.gather(*[work() for work in works], return_exceptions=True)
 
 
-SPY_STORES = [
-    pytest.param(SpyStore, id="a task for each call"),
-    pytest.param(SharingSpyStore, id="tasks for several"),
-]
-"""One that leaves it to the middleware how its calls are waited for, and one that has tasks of its own for them."""
+@pytest.fixture(params=[SpyStore, SharingSpyStore], ids=["a task for each call", "tasks for several"])
+def either_store(request: pytest.FixtureRequest) -> SpyStore:
+    """One that leaves it to the middleware how its calls are waited for, and one that has tasks of its own for them."""
+    made: SpyStore = request.param()
+    return made

@@ -22,13 +22,10 @@ from asgi_session.patience import Hold
 from asgi_session.stores.base import never_suspends
 from tests.clients import SECRET, Browser, attributes, call, cookie_header, http_scope, put, set_cookie
 from tests.clock import Clock
-from tests.spy_store import SPY_STORES, SpyStore
+from tests.event_loop import turns
+from tests.spy_store import SpyStore, either_store
 
-
-@pytest.fixture(params=SPY_STORES)
-def store(request: pytest.FixtureRequest) -> SpyStore:
-    made: SpyStore = request.param()
-    return made
+store = either_store
 
 
 # Order
@@ -767,8 +764,7 @@ async def test_a_cancellation_that_waits_does_not_keep_the_processor_busy(
         await asyncio.sleep(0.01)
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
-            for _ in range(100):
-                await asyncio.sleep(0)
+            await turns(100)
             go_on.set()
     assert 1 <= kept <= 3
     assert await store.data() == {"n": 2 if waiting == "for the store" else 6}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_session.deadlines import Deadlines, Watch
-from tests.fake_loop import Loop
+from tests.event_loop import Loop
 
 
 class Call:

@@ -12,8 +12,10 @@ from asgi_session.deadlines import Deadlines, Watch
 from asgi_session.patience import Hold, PatientStore
 from asgi_session.stores.base import takes_waiter
 from asgi_session.stores.pending import UNTIL_CANCELLED, InTask, Waiter
-from tests.fake_loop import Loop
-from tests.spy_store import SPY_STORES, SpyStore
+from tests.event_loop import Loop, turns
+from tests.spy_store import SpyStore, either_store
+
+store = either_store
 
 
 class Clock(Deadlines):
@@ -44,33 +46,25 @@ async def clock() -> Clock:
     return Clock()
 
 
-async def turns(number: int = 6) -> None:
-    """Let everybody go on."""
-    for _ in range(number):
-        await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("made", [param.values[0] for param in SPY_STORES])
 @pytest.mark.parametrize("steps", range(8))
 async def test_the_deadline_of_a_cancelled_call_is_kept_until_the_call_has_ended(
-    made: type[SpyStore], steps: int, clock: Clock
+    store: SpyStore, steps: int, clock: Clock
 ) -> None:
     go_on = asyncio.Event()
 
     async def wait() -> None:
         await go_on.wait()
 
-    store = made()
     store.before["get"] = wait
     call = asyncio.ensure_future(PatientStore(store, clock).get("a"))
     await turns(steps)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await turns()
+    await turns(6)
     assert clock.kept == (1 if store.calls else 0)
     go_on.set()
-    await turns()
+    await turns(6)
     assert clock.kept == 0
 
 
@@ -112,7 +106,7 @@ async def test_one_deadline_is_for_all_that_a_call_asks_for(clock: Clock, late: 
     async with asyncio.timeout(2):
         with pytest.raises(StoreError, match="did not answer in time"):
             await PatientStore(store, clock, Hold() if held else None).get("a")
-    await turns()
+    await turns(6)
     assert "second" not in store.asked or late == "during the second"
     assert clock.kept == 0
 

@@ -29,15 +29,12 @@ from asgi_session import (
 from asgi_session.stores.base import never_suspends, takes_waiter
 from asgi_session.stores.pending import Waiter
 from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, session_app, set_cookie
-from tests.spy_store import SPY_STORES, SpyStore
+from tests.spy_store import SpyStore, either_store
 
 HANDLING = ["unavailable", "raise", "anonymous"]
 
 
-@pytest.fixture(params=SPY_STORES)
-def store(request: pytest.FixtureRequest) -> SpyStore:
-    made: SpyStore = request.param()
-    return made
+store = either_store
 
 
 async def signed_in(store: SpyStore, **options: Any) -> Browser:

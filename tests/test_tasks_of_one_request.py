@@ -13,13 +13,9 @@ from starlette.responses import Response
 from asgi_session import Cookie, SessionNotFound, StoreError
 
 from .clients import Browser, put, set_cookie
-from .spy_store import SPY_STORES, SpyStore
+from .spy_store import SpyStore, either_store
 
-
-@pytest.fixture(params=SPY_STORES)
-def store(request: pytest.FixtureRequest) -> SpyStore:
-    made: SpyStore = request.param()
-    return made
+store = either_store
 
 
 def while_it_works(store: SpyStore, method: str) -> tuple[asyncio.Event, asyncio.Event]:

@@ -14,6 +14,7 @@ from asgi_session.signing import CookieSigner
 from tests.clients import SECRET, http_scope
 from tests.concurrency.model import Data, put_queue, queue_of, without
 from tests.concurrency.operations import OPERATIONS, Failure, Program
+from tests.event_loop import turns
 from tests.faults.faulty_store import FaultyStore
 
 SID = "old"
@@ -95,5 +96,4 @@ async def _receive() -> Message:
 async def settle(store: FaultyStore) -> None:
     """Repair the store and let every call that hung come to its end."""
     store.repair()
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await turns(20)

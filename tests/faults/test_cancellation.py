@@ -11,6 +11,7 @@ from asgi_session import Record
 from tests.concurrency.operations import Program
 from tests.concurrency.programs import ONE, START, TWO
 from tests.concurrency.scheduler import stepped_loop
+from tests.event_loop import turns
 from tests.faults.bench import SID, App, data_of, given_back, start
 from tests.faults.faulty_store import FaultyStore
 
@@ -34,8 +35,7 @@ async def check(program: Program, after: int, cancels: int) -> bool:
     await store.begin()
     app = App(store)
     task = asyncio.ensure_future(app.ask(program))
-    for _ in range(after):
-        await asyncio.sleep(0)
+    await turns(after)
     if task.done():
         return False
     committing = any(call != "get" for call in store.calls) and "claim" not in program
@@ -107,8 +107,7 @@ async def test_a_cancel_scope_that_insists_does_not_stop_a_commit() -> None:
     async def cut_off() -> None:
         await store.writing.wait()
         scope.cancel()
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await turns(10)
         store.go_on.set()
 
     cutting = asyncio.ensure_future(cut_off())

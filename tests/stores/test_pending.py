@@ -14,6 +14,7 @@ from asgi_session import MemoryStore, Record, StoreError
 from asgi_session.stores.base import is_marked, takes_waiter
 from asgi_session.stores.pending import UNTIL_CANCELLED, InTask
 from tests.clients import Browser, put
+from tests.event_loop import turns
 from tests.spy_store import SharingSpyStore
 
 
@@ -34,12 +35,6 @@ class Call:
         if self.failure is not None:
             raise self.failure
         return "done"
-
-
-async def turns(number: int = 4) -> None:
-    """Let everybody go on."""
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 async def test_what_a_call_returned_is_its_outcome() -> None:
@@ -65,7 +60,7 @@ async def test_who_is_cancelled_while_waiting_can_wait_again() -> None:
 
     for _ in range(2):
         waiting = asyncio.create_task(wait())
-        await turns()
+        await turns(4)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -78,7 +73,7 @@ async def test_an_outcome_that_came_before_anybody_waits_is_there() -> None:
     call = Call()
     pending = InTask(call.make)
     call.go_on.set()
-    await turns()
+    await turns(4)
     assert pending.ended
     await pending.arrival()
     assert pending.outcome() == "done"
@@ -92,10 +87,10 @@ async def test_an_outcome_that_came_after_who_waits_was_cancelled_is_there() -> 
         await pending.arrival()
 
     waiting = asyncio.create_task(wait())
-    await turns()
+    await turns(4)
     waiting.cancel()
     call.go_on.set()
-    await turns()
+    await turns(4)
     async with asyncio.timeout(2):
         await pending.arrival()
     assert pending.outcome() == "done"
@@ -105,12 +100,12 @@ async def test_an_outcome_that_came_after_who_waits_was_cancelled_is_there() -> 
 async def test_a_call_that_is_given_up_is_cancelled_or_goes_on(cancel: bool) -> None:
     call = Call()
     pending = InTask(call.make)
-    await turns()
+    await turns(4)
     pending.give_up(cancel=cancel)
-    await turns()
+    await turns(4)
     assert call.cancelled is cancel
     call.go_on.set()
-    await turns()
+    await turns(4)
     with pytest.raises(StoreError, match="did not answer in time"):  # the first outcome counts
         pending.outcome()
 
@@ -137,7 +132,7 @@ async def test_a_caller_who_is_cancelled_sees_the_driver_clean_up() -> None:
             cleaned = True
 
     waiting = asyncio.create_task(UNTIL_CANCELLED.wait(InTask(make)))
-    await turns()
+    await turns(4)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

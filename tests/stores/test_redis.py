@@ -28,6 +28,7 @@ from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record, Store
 from asgi_session.stores.redis import RedisStore
 from asgi_session.testing import StoreContract
+from tests.event_loop import turns
 from tests.servers.process import Server
 from tests.servers.redis import Proxy, commands_sent, debian_binary, redis_process, valkey_binary
 
@@ -612,8 +613,7 @@ async def test_after_a_cancelled_call_nobody_gets_its_reply(
         await store.create("mine", mine)
         for steps in range(30):
             task = asyncio.create_task(call(store))
-            for _ in range(steps):
-                await asyncio.sleep(0)
+            await turns(steps)
             task.cancel()
             await asyncio.wait([task])
             async with asyncio.timeout(5):
@@ -648,8 +648,7 @@ async def test_a_call_cancelled_while_others_hold_the_pool_gives_its_connection_
             for steps in range(30):
                 await store.get("a")
                 call = asyncio.create_task(store.get("a"))
-                for _ in range(steps):
-                    await asyncio.sleep(0)
+                await turns(steps)
                 async with getattr(pool, "_lock", None) or contextlib.nullcontext():
                     await asyncio.sleep(0.002)  # until the reply is there
                     call.cancel()

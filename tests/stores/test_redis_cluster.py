@@ -20,6 +20,7 @@ from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record
 from asgi_session.stores.redis import RedisStore
 from asgi_session.testing import StoreContract
+from tests.event_loop import turns
 from tests.servers.process import Server
 from tests.servers.redis import Proxy, ask, cluster_processes, commands_sent, valkey_binary
 
@@ -219,8 +220,7 @@ async def test_after_a_cancelled_call_nobody_gets_its_reply(call: Call, store: R
     await store.create("mine", mine)
     for steps in range(20):
         task = asyncio.create_task(call(store))
-        for _ in range(steps):
-            await asyncio.sleep(0)
+        await turns(steps)
         task.cancel()
         await asyncio.wait([task])
         async with asyncio.timeout(5):

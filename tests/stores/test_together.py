@@ -17,6 +17,7 @@ from asgi_session.exceptions import StoreError
 from asgi_session.stores import together
 from asgi_session.stores.pending import UNTIL_CANCELLED, Pending
 from asgi_session.stores.together import AloneError, Together
+from tests.event_loop import turns
 
 
 async def outcome_of(calls: Together[int, int], call: int) -> int:
@@ -74,12 +75,6 @@ async def backend() -> Backend:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for others as long as it takes, so that a wake-up that gets lost shows."""
     monkeypatch.setattr(together, "_LONGEST_WAIT", 3600)
-
-
-async def turns(number: int) -> None:
-    """Let everybody go on, so many times."""
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 async def results(tasks: list[asyncio.Task[int]]) -> list[int | BaseException]:

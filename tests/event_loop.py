@@ -1,7 +1,8 @@
-"""An event loop's clock, which the test moves."""
+"""An event loop whose time the test moves, and turns of the real one."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 
@@ -24,3 +25,9 @@ class Loop:
         while due := [timer for timer in self.timers if timer[0] <= self.now]:
             self.timers.remove(due[0])
             due[0][1]()
+
+
+async def turns(number: int) -> None:
+    """Let everybody go on, so many times."""
+    for _ in range(number):
+        await asyncio.sleep(0)
