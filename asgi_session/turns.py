@@ -23,34 +23,39 @@ LONGEST_PAUSE = 0.1
 
 
 def beaten_every_time() -> SessionConflict:
-    """The error of who gives up."""
+    """The error of a commit that gives up."""
     return SessionConflict("other writers of this session were faster every time")
 
 
 class Turns:
-    """Who commits which session now, and who waits for it, first come first served."""
+    """Who commits which session now, and who waits for it, first come first served.
+
+    Event loops can't wake each other. Those that share a middleware compete as processes do.
+    """
 
     __slots__ = ("busy",)
 
     def __init__(self) -> None:
-        self.busy: dict[str, deque[asyncio.Future[None]]] = {}
-        """By the id of a session that is being committed: who waits for it."""
+        self.busy: dict[tuple[asyncio.AbstractEventLoop, str], deque[asyncio.Future[None]]] = {}
+        """By the event loop and the id of a session that is being committed there: who waits for it."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} in {len(self.busy)} sessions>"
 
     def are_taken(self, sid: str) -> bool:
         """Whether commits of this session have to queue."""
-        return sid in self.busy
+        return (asyncio.get_running_loop(), sid) in self.busy
 
     def take(self, sid: str) -> asyncio.Future[None]:
         """Ask for the turn: it has come when the future is done. Every turn is given back by one `give_back`."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if sid in self.busy:
-            self.busy[sid].append(turn)
-        else:
-            self.busy[sid] = deque()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        queue = self.busy.get((loop, sid))
+        if queue is None:
+            self.busy[loop, sid] = deque()
             turn.set_result(None)
+        else:
+            queue.append(turn)
         return turn
 
     def give_back(self, sid: str, *, to_all: bool = False) -> None:
@@ -60,12 +65,13 @@ class Turns:
             to_all: let everybody try at once instead of the next one: where the store hangs, a queue would add up
                 everybody's deadline.
         """
-        queue = self.busy.get(sid, deque())
+        place = asyncio.get_running_loop(), sid
+        queue = self.busy.get(place, deque())
         while queue:
             queue.popleft().set_result(None)
             if not to_all:
                 return
-        self.busy.pop(sid, None)
+        self.busy.pop(place, None)
 
 
 class Contest:
