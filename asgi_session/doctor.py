@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -73,29 +74,35 @@ async def look_through(store: Store, sample: int, *examiners: Callable[[Record],
     """
     report = Report()
     patient = PatientStore(store, Deadlines(PATIENCE))
-    async for sid in _ids(store):
-        if report.read + report.missed >= sample:
-            break
-        try:
-            record = await patient.get(sid)
-        except StoreError:
-            report.add({Finding("can't be read: the store fails on it")})
-            continue
-        if record is None:
-            report.missed += 1
-        else:
-            report.add({finding for examiner in examiners for finding in examiner(record)})
+    async with aclosing(_ids(store)) as ids:
+        async for sid in ids:
+            if report.read + report.missed >= sample:
+                break
+            try:
+                record = await patient.get(sid)
+            except StoreError:
+                report.add({Finding("can't be read: the store fails on it")})
+                continue
+            if record is None:
+                report.missed += 1
+            else:
+                report.add({finding for examiner in examiners for finding in examiner(record)})
     return report
 
 
-async def _ids(store: Store) -> AsyncIterator[str]:
+async def _ids(store: Store) -> AsyncGenerator[str, None]:
+    """The ids that a store lists. What it holds for that is let go when this is closed, and not some time later."""
+    ids = store.ids()
     try:
-        async for sid in store.ids():
+        async for sid in ids:
             yield sid
     except StoreError:
         raise
     except Exception as error:
         raise StoreError("the session store failed") from error
+    finally:
+        if isinstance(ids, AsyncGenerator):  # a store may give any iterator
+            await ids.aclose()
 
 
 def examine(text: str) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 import redis
 from pymongo import MongoClient
 
+from asgi_session import Record
 from asgi_session.__main__ import main
 from asgi_session.doctor import (
     SESSION_MEMBERS,
@@ -26,11 +28,13 @@ from asgi_session.doctor import (
     examine_for_connect_mongo,
     examine_for_document,
     examine_for_update,
+    look_through,
 )
 from asgi_session.signing import CookieSigner
 from tests.interop.node import installed
 from tests.servers.mongo import MongoServer
 from tests.servers.process import Server, free_port
+from tests.spy_store import SpyStore
 from tests.test_json_text import nested
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -377,6 +381,28 @@ def test_it_passes_over_what_has_expired(mongo: Any, mongo_store: str, capsys: p
     assert "Sessions read: 1." in capsys.readouterr().out
 
 
+class Cursors(SpyStore):
+    """A store whose list of ids is open on a server until it is closed."""
+
+    async def ids(self) -> AsyncIterator[str]:
+        self.calls.append("open")
+        try:
+            for sid in await self.sids():
+                yield sid
+        finally:
+            await asyncio.sleep(0)
+            self.calls.append("close")
+
+
+async def test_the_list_of_ids_is_closed_when_the_sample_is_read() -> None:
+    store = Cursors()
+    for sid in ("a", "b", "c"):
+        await store.inner.create(sid, Record(text(), None))
+    report = await look_through(store, 2)
+    assert report.read == 2
+    assert store.calls == ["open", "get", "get", "close"]
+
+
 @pytest.mark.parametrize(("sample", "read"), [("1", 1), ("3", 3), ("1000", 5)])
 def test_it_reads_no_more_than_the_sample(
     keys: redis.Redis, redis_store: str, sample: str, read: int, capsys: pytest.CaptureFixture[str]
@@ -568,6 +594,7 @@ def test_a_cookie_without_a_secret_is_no_answer(
 
 WAITING = """
 import signal, sys
+from asgi_session import Record
 from asgi_session.__main__ import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background inherit that it is ignored

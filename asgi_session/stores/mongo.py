@@ -118,6 +118,10 @@ class MongoStore(Store):
                 ``waitQueueTimeoutMS`` in it, a call waits five seconds at most for one of the client's connections.
             collection: name of the collection.
             ttl, stringify, transform_id, create_index: as for the class.
+
+        Raises:
+            ValueError, pymongo.errors.ConfigurationError: PyMongo does not take the URL; its message says why.
+            TypeError, ValueError: as for the class.
         """
         # Else calls that nobody waits for any more would pile up while a server hangs.
         limits: dict[str, Any] = (
