@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from asgi_session import flash_queue, payload
-from asgi_session.decision import DESTROYED
 from asgi_session.exceptions import SessionConflict, StoreError
 from asgi_session.flash_queue import FLASH, Queue
 from asgi_session.images import copied
+from asgi_session.log import report
 from asgi_session.patience import Hold
-from asgi_session.standing import Standing, report
+from asgi_session.standing import Standing
 from asgi_session.stores.base import Utf8Record
 from asgi_session.turns import Contest
 
@@ -39,7 +39,7 @@ class Claims:
             taken, rest = flash_queue.claim(data.get(FLASH), category, session._flash_done())
             return _with_flash(data, rest) if taken else None
 
-        stored = standing.sid is not None and not (session._starts_afresh() or session._asked & DESTROYED)
+        stored = standing.sid is not None and not session._parts_with_stored()
         if not self._is_of_this_session():
             self._taken = {}
         self._sid = standing.sid

@@ -27,8 +27,8 @@ from asgi_session.decision import (
 )
 from asgi_session.exceptions import SessionError
 from asgi_session.journal import Look
+from asgi_session.log import logger
 from asgi_session.patience import Hold
-from asgi_session.settings import logger
 from asgi_session.store_actions import Outcome, StoreActions
 from asgi_session.turns import Contest
 

@@ -44,8 +44,8 @@ class Cookie:
     Args:
         path: requests under this path get the session.
         domain: host whose subdomains get the cookie too; None: only the host that set it.
-        max_age: seconds (or timedelta) a session lives after it was last used; None: until the browser closes.
-            At most 400 days.
+        max_age: seconds (or timedelta) that a session lives after it was last written or touched; None: until the
+            browser closes. At most 400 days.
         expires: aware datetime at which the first period ends, instead of `max_age`.
         secure: True, False, or "auto": as the connection is, each time the cookie is sent.
         httponly: keep the cookie from scripts.

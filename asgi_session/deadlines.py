@@ -26,7 +26,7 @@ class Deadlines:
         self._latest: Watch | None = None
 
     def watch(self) -> Watch:
-        """Who keeps those of the running event loop."""
+        """The watch of the running event loop."""
         loop = asyncio.get_running_loop()
         watch = self._latest
         if watch is None or watch.loop is not loop:  # another loop's goes on for the calls that it has

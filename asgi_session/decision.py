@@ -17,7 +17,8 @@ StoreAction = Literal["nothing", "create", "renew", "replace", "touch", "confirm
 
 create: store a new session. renew: store it under a new id, then delete the old record. replace: write it, if nobody
 else did since. touch: extend its life. confirm: look whether it is still there. discard: delete it, if nobody wrote to
-it since. destroy: delete it. All but the first two come to nothing where the record is gone.
+it since. destroy: delete it. All but create, and a renew that drops the data, come to nothing where the
+record is gone.
 """
 
 CookieAction = Literal["nothing", "send", "delete"]

@@ -40,11 +40,11 @@ class Doubts:
         self._claims[left] = messages
 
     def hold_claims(self) -> bool:
-        """Whether there are claims among them."""
+        """Whether there is a claim among them."""
         return bool(self._claims)
 
     def hold_changes(self) -> bool:
-        """Whether there are others."""
+        """Whether there is any that is no claim."""
         return bool(self._payloads)
 
     def verdict(self, stored: Record, before: Record | None) -> Verdict:

@@ -11,7 +11,8 @@ from asgi_session.unavailable import came_of_being_answered
 def essence(error: BaseException) -> BaseException:
     """The exception that stands for a group in which all are the middleware's business; else the error itself.
 
-    A failure of the store outweighs a client that hung up, and that what came of a response replaced by 503.
+    A failure of the store outweighs a client that hung up, and a hang-up outweighs what came of a response that was
+    replaced by 503.
     """
     if not isinstance(error, BaseExceptionGroup):
         return error

@@ -16,11 +16,11 @@ from asgi_session.exceptions import SessionNotFound, StoreError
 from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
 from asgi_session.journal import Look
+from asgi_session.log import logger, report
 from asgi_session.patience import Hold
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
-from asgi_session.settings import logger
-from asgi_session.standing import Standing, report
+from asgi_session.standing import Standing
 from asgi_session.usual_commit import is_usual, store_values
 
 IN_CHARGE = "asgi_session"
@@ -36,7 +36,7 @@ class Exchange(Standing):
     """What the middleware does for a request, and a session asks of it."""
 
     outer: Exchange | None = None
-    """That of the next middleware around this one."""
+    """The exchange of the next middleware around this one."""
     failure: BaseException | None = None
     """Why the commit at the response's start failed, where the app is told of it."""
     _inner: Exchange | None = None
@@ -45,8 +45,8 @@ class Exchange(Standing):
     _state: dict[str, Any]
     claims: Claims | None = None
     """Messages that were claimed, whose fate is open."""
-    _saving: asyncio.Lock | None = None
-    """What the request's tasks take in turn to ask the store, as soon as one of them has to wait for it."""
+    _store_lock: asyncio.Lock | None = None
+    """Under which the request's tasks ask the store one after the other; made when it is first needed."""
 
     def stand_within(self, outer: Exchange) -> None:
         """Be the next one within another of the same connection."""
@@ -93,7 +93,7 @@ class Exchange(Standing):
             return self.loaded
 
     async def load_for(self, scope: Scope) -> Session:
-        """The same, and let it be seen in this scope, which may be the copy that a middleware in between made."""
+        """The session, to be seen in this scope, too, which may be the copy that a middleware in between made."""
         session = await self.load()
         if scope is not self.scope and scope.get(IN_CHARGE) is self and scope.get("session") is not session:
             scope["session"] = session
@@ -200,7 +200,7 @@ class Exchange(Standing):
         if self.blind:
             self._drop_blind_changes()
             return nothing()
-        if self._saving is not None:  # another task may change the session while this one waits for its turn
+        if self._store_lock is not None:  # another task may change the session while this one waits for its turn
             look = None
         elif self.settings.answers_at_once:
             if look is not None and is_usual(self, look):
@@ -216,7 +216,7 @@ class Exchange(Standing):
 
     def is_at_work(self) -> bool:
         """Whether another task of the request is saving, loading or claiming."""
-        return self._saving is not None and self._saving.locked()
+        return self._store_lock is not None and self._store_lock.locked()
 
     async def _commit_in_turn(self, look: Look | None, saving: bool) -> None:
         hold = Hold()
@@ -255,7 +255,7 @@ class Exchange(Standing):
                 session._is_dirty() or (self.known & HELD_DATA and not dict.__len__(session))
             ):
                 return True
-            if self._saving is not None and self.is_at_work():
+            if self._store_lock is not None and self.is_at_work():
                 return True
         return self._state.get("session") is not session and self._left_by_app() is not session
 
@@ -315,7 +315,7 @@ class Exchange(Standing):
         return self._state_left().get("session")
 
     def _state_left(self) -> Mapping[str, Any]:
-        """The same of all that stands in ``request.state``."""
+        """``request.state`` as those between this middleware and the next one within have left it."""
         if self._inner is not None:
             return self._inner._around[1]
         return self.scope["state"] if self.session is None else self._state
@@ -344,9 +344,9 @@ class Exchange(Standing):
 
     def _lock(self) -> asyncio.Lock:
         """What one request's tasks ask of the store is asked one after the other."""
-        if self._saving is None:
-            self._saving = asyncio.Lock()
-        return self._saving
+        if self._store_lock is None:
+            self._store_lock = asyncio.Lock()
+        return self._store_lock
 
 
 async def nothing() -> None:

@@ -113,6 +113,7 @@ class Flash:
         Raises:
             StoreError: the store failed; nothing was drained.
             SessionConflict: other processes kept being faster; nothing was drained.
+            SessionError: the session belongs to no request, or that is over.
         """
         claimed = await self._session._flash_claim(category)
         return claimed if category is None else _messages(claimed, category)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from asgi_session import flash_queue
-from asgi_session.flash_queue import FLASH, NOTHING_DONE, Drain, Log, Queue
+from asgi_session.flash_queue import FLASH, NOTHING_DONE, Change, Log, Queue
 from asgi_session.images import copied, value_of
 from asgi_session.journal import ONE_BY_ONE, Journal
 
@@ -51,11 +51,11 @@ class FlashNotes(Journal):
                 dict.__setitem__(self, FLASH, {**held, category: [*queued, *messages]})
             return len(queued) + len(messages)
 
-    def _done_to(self, category: str) -> Drain:
+    def _done_to(self, category: str) -> Change:
         """What this request did to a category so far, to be added to."""
         done = self._flash_log.get(category)
         if done is None:
-            done = Drain()
+            done = Change()
             self._flash_log = {**self._flash_log, category: done}
         return done
 

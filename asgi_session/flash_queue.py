@@ -19,7 +19,7 @@ FLASH = "flash"
 Queue = dict[str, list[Any]]
 
 
-class Drain:
+class Change:
     """What one request did to one category: which stored messages it took, and what it added since."""
 
     __slots__ = ("added", "taken")
@@ -29,7 +29,7 @@ class Drain:
         self.added: list[Any] = []
 
 
-Log = Mapping[str, Drain]
+Log = Mapping[str, Change]
 """What one request did to the queue, by category."""
 
 NOTHING_DONE: Log = MappingProxyType({})
@@ -93,9 +93,9 @@ def claim(value: object, category: str | None, log: Log) -> tuple[Queue, dict[st
 
 def removed(value: object, messages: Queue) -> dict[str, Any] | None:
     """A `flash` value without these messages; None where nothing is left."""
-    log = {category: Drain() for category in messages}
-    for category, drain in log.items():
-        drain.taken = messages[category]
+    log = {category: Change() for category in messages}
+    for category, change in log.items():
+        change.taken = messages[category]
     return _apply(value, log)
 
 
@@ -138,10 +138,10 @@ def log_between(base: object, ours: object, log: Log) -> Log:
 
 def difference(base: object, ours: object) -> Log:
     """What leads from one `flash` value to another, by value."""
-    log: dict[str, Drain] = {}
+    log: dict[str, Change] = {}
     before, now = queue_of(base), queue_of(ours)
     for category in {**before, **now}:
-        change = log[category] = Drain()
+        change = log[category] = Change()
         kept = list(now.get(category, []))
         for message in before.get(category, []):
             if not _take_out(message, kept):

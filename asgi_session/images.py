@@ -92,8 +92,11 @@ def shows_json(now: object, value: object) -> bool:
 
 def same(before: object, now: object) -> bool:
     """Whether two images show equal values, as `alike` has it."""
-    if before.__class__ is now.__class__ and (before == now or before.__class__ is not tuple):
-        return before == now
+    if before.__class__ is now.__class__:
+        if before == now:
+            return True
+        if before.__class__ is not tuple:
+            return False
     if before is ABSENT or now is ABSENT:
         return False
     return alike(value_of(before), value_of(now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from asgi_session.request_cookie import cookie_values
+from asgi_session.cookie_header import cookie_values
 from asgi_session.signing import CookieSigner, Presented
 
 Verdict = TypeVar("Verdict")
@@ -32,13 +32,9 @@ class IncomingCookies:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
-    def presented(self, headers: Iterable[tuple[bytes, bytes]], most: int = _MOST_TRIED) -> Presented | None:
-        """The id in the first cookie that verifies.
-
-        Args:
-            headers: the request's.
-            most: how many cookies to try; as many as any honest client has.
-        """
+    def presented(self, headers: Iterable[tuple[bytes, bytes]]) -> Presented | None:
+        """The id in the first cookie that verifies, of as many as any honest client has."""
+        most = _MOST_TRIED
         for header, content in headers:
             if header == b"cookie":
                 presented = self._verified.get(content)

@@ -119,6 +119,10 @@ class Journal(dict[str, Any]):
         """Whether `regenerate` was called, and is not to keep the data."""
         return _is_fresh_start(self._asked)
 
+    def _parts_with_stored(self) -> bool:
+        """Whether what is stored does not matter any more: the session ends here, or starts afresh."""
+        return self._asked & DESTROYED != 0 or self._starts_afresh()
+
     def _current_id(self) -> str:
         if self._id is None:
             self._id = secrets.token_urlsafe(24) if self._owner is None else self._owner.new_id()
@@ -180,7 +184,7 @@ class Journal(dict[str, Any]):
         return isinstance(self._loaded, dict) and self._loaded.get(key) is value
 
     def _look_at_new(self) -> Look:
-        """The same where there was nothing: then all that the session holds has changed."""
+        """What a look finds where there was nothing: all that the session holds has changed."""
         changes: dict[str, object] = {}
         images: dict[str, object] = {}
         for key, value in dict.items(self):
@@ -228,7 +232,7 @@ class Journal(dict[str, Any]):
                 what it did to them; None: nothing is stored.
         """
         before, shared, increments, flash_log, asked, age_assigned = draft
-        if self._asked & DESTROYED or self._starts_afresh():  # meanwhile, so that nothing of it is wanted any more
+        if self._parts_with_stored():  # meanwhile, so that nothing of it is wanted any more
             return
         for key, added in increments.items():
             if key in self._increments or key not in self._before:  # else it was assigned since
@@ -302,7 +306,7 @@ class Journal(dict[str, Any]):
         self._before[key] = image(dict.get(self, key, ABSENT))
 
     def _admit_all(self, keys: Collection[str]) -> None:
-        """The same for several keys, of which none is noted unless all are right."""
+        """Note several keys that are to be written; none unless all are right."""
         for key in keys:
             check_key(key)
         if self._asked:

@@ -46,7 +46,7 @@ def dumps(value: object) -> str:
 
 
 def dump(value: object, *, plain: bool = False, shallow: bool = False) -> bytes:
-    """The same in UTF-8.
+    """JSON in UTF-8, without blanks, lone surrogates escaped.
 
     Args:
         value: what to write.

@@ -8,10 +8,10 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_session.cookie import Cookie
+from asgi_session.cookie_path import path_matches
 from asgi_session.exception_groups import essence
 from asgi_session.exceptions import SessionNotLoaded
 from asgi_session.exchange import IN_CHARGE, Exchange
-from asgi_session.request_cookie import path_matches
 from asgi_session.response import Response
 from asgi_session.secret_bytes import SomeSecret
 from asgi_session.session import Session

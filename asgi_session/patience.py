@@ -95,7 +95,8 @@ class PatientStore:
     Args:
         store: the store.
         deadlines: how long a call may take.
-        hold: the work that the calls are part of; without it a cancellation ends a call at once.
+        hold: the work that the calls are part of. Without it a cancellation ends the waiting at once, and the call goes
+            on until its deadline.
     """
 
     __slots__ = ("_deadlines", "_hold", "_store")

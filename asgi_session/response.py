@@ -14,9 +14,8 @@ from asgi_session.exception_groups import essence
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
 from asgi_session.exchange import Exchange
 from asgi_session.journal import Look
+from asgi_session.log import logger, report
 from asgi_session.response_headers import with_session_headers
-from asgi_session.settings import logger
-from asgi_session.standing import report
 from asgi_session.turns import TRIES
 from asgi_session.unavailable import answer_unavailable, came_of_being_answered, send_to_nobody
 
@@ -85,7 +84,7 @@ class Response(Exchange):
                 return
         elif self._saves:
             try:
-                if self._saving is not None:
+                if self._store_lock is not None:
                     await self.settled()
                 await self.commit(look)
                 for _ in range(0 if self.settings.answers_at_once else TRIES):

@@ -114,6 +114,7 @@ class Session(Merging):
         Raises:
             TypeError: `by` or the value is not a number; bool is none. Or the key is no str.
             ValueError: the key is "cookie", which is reserved.
+            OverflowError: a fraction and an integer too large for a float.
             SessionDestroyed: after `destroy`.
         """
         self.accessed = True
@@ -133,6 +134,8 @@ class Session(Merging):
     async def save(self) -> None:
         """Commit now instead of when the response starts. What a failing response must not undo is saved like this.
 
+        Nothing is written where ``request.state.session`` was unset and ``unset`` is "keep".
+
         Raises:
             SessionNotFound: the session was destroyed elsewhere; nothing was written.
             SessionError: a new session whose cookie can't reach the client; or one that belongs to no request.
@@ -148,6 +151,7 @@ class Session(Merging):
 
         Raises:
             SessionNotFound: there is none (any more).
+            SessionError: the session belongs to no request, or that is over.
             StoreError: the store failed.
         """
         self.accessed = True

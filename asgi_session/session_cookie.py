@@ -17,6 +17,8 @@ class SessionCookie:
     The age belongs to the session and is stored with it; assigning `max_age` or `expires` ("remember me") counts as a
     change. Everything else comes from the middleware's template at every request; assigned here, it holds for this
     response.
+
+    Assigning raises what `Cookie` raises for the same value, and, for an age, SessionDestroyed after `Session.destroy`.
     """
 
     __slots__ = ("_age", "_expires", "_name", "_template", "assigned", "over")
@@ -81,7 +83,7 @@ class SessionCookie:
         self._expires = expires
 
     def keep_up(self, age: float | None, expires: float | None) -> None:
-        """The same, unless another age was assigned since."""
+        """Take over what is stored, unless another age was assigned since."""
         if not self.assigned:
             self.take_life(age, expires)
 

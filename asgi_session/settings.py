@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import sys
 import warnings
@@ -17,6 +16,7 @@ from asgi_session.cookie import Cookie, check_name, check_prefix, must_be_secure
 from asgi_session.deadlines import Deadlines
 from asgi_session.decision import ROLLING, SAVE_UNINITIALIZED
 from asgi_session.incoming import IncomingCookies
+from asgi_session.log import logger
 from asgi_session.patience import METHODS, Calls, Hold, PatientStore, answers_at_once
 from asgi_session.secret_bytes import SomeSecret, secret_bytes
 from asgi_session.signing import MAX_VALUE, CookieSigner
@@ -25,8 +25,6 @@ from asgi_session.turns import Turns
 
 Unset = Literal["keep", "destroy"]
 OnStoreError = Literal["unavailable", "raise", "anonymous"]
-
-logger: Final = logging.getLogger("asgi_session")
 
 _SHORT = 32
 

@@ -6,6 +6,7 @@ encodeURIComponent does.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from binascii import b2a_base64
@@ -28,15 +29,18 @@ _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 class ExpressSigner(Signer):
     """itsdangerous' signer, set up to give and take the bytes of cookie-signature 1.0.
 
-    The signature is standard base64 without padding and is compared as text: other spellings of the same bits (padding,
-    the URL-safe alphabet) are refused, as Express refuses them.
+    Making and checking a signature are written anew: what depends on the key alone is done once, and the signature is
+    standard base64 without padding, compared as text. Other spellings of the same bits (padding, the URL-safe alphabet)
+    are refused, as Express refuses them.
     """
 
     default_key_derivation = "none"
+    default_digest_method = staticmethod(hashlib.sha256)
 
     def __init__(self, secret: bytes) -> None:
         super().__init__(secret)
-        self._keyed = hmac.new(self.derive_key(), digestmod="sha256")  # what does not depend on the value, done once
+        # What does not depend on the value is done once.
+        self._keyed = hmac.new(self.derive_key(), digestmod=self.digest_method)
 
     def get_signature(self, value: str | bytes) -> bytes:
         mac = self._keyed.copy()

@@ -17,9 +17,10 @@ from asgi_session.decision import DESTROYED, HELD_DATA, RENEWED, STORED, CookieA
 from asgi_session.doubts import Doubts
 from asgi_session.exceptions import StoreError
 from asgi_session.flash_queue import Queue
+from asgi_session.log import logger
 from asgi_session.patience import Hold
 from asgi_session.session import Session
-from asgi_session.settings import Settings, logger
+from asgi_session.settings import Settings
 from asgi_session.signing import Presented
 from asgi_session.stores.base import Record
 
@@ -146,7 +147,7 @@ class Standing:
     def rebase(self, data: dict[str, Any]) -> None:
         """Make this request's changes changes to `data`, which is stored now."""
         session = self.loaded
-        if session._asked & DESTROYED or session._starts_afresh():  # what is stored does not matter then
+        if session._parts_with_stored():
             return
         session._rebase(data)
         if session._cookie is not None:
@@ -190,7 +191,7 @@ class Standing:
         return self.age
 
     def life(self) -> tuple[float | None, float | None]:
-        """The same, and the Unix time at which it ends: the record's, or that of an age that begins now.
+        """Seconds of the full age, and the Unix time at which it ends: the record's, or that of an age that begins now.
 
         Somebody else's record may end later than any cookie, and later than a datetime can say.
         """
@@ -260,10 +261,3 @@ class Standing:
                 first: bytes = value.split(b",")[0].strip().lower()
                 return first in (b"https", b"wss")
         return False
-
-
-def report(error: BaseException) -> None:
-    """Log a failure of the store: its own words and the kind of its cause, whose words may quote ids or data."""
-    text, cause = str(error), error.__cause__
-    kind = "" if cause is None else type(cause).__name__
-    logger.error("%s%s", text, "" if kind in text else f" ({kind})")

@@ -1,4 +1,6 @@
-"""How each action that a commit may decide on is carried out in the store: the only place that writes sessions.
+"""How each action that a commit may decide on is carried out in the store.
+
+`usual_commit` has a short way for the commonest, and `claims` writes the flash queue alone.
 
 An action works on a draft: what the handler noted so far is taken out of the session before the store is asked, and put
 back if the store can't do it, so that changes made meanwhile belong to the next commit.
@@ -14,8 +16,9 @@ from asgi_session import payload
 from asgi_session.cookie import Attributes
 from asgi_session.decision import CREATED, DESTROYED, HELD_DATA, TOUCHED, StoreAction
 from asgi_session.exceptions import SessionConflict, SessionError, StoreError
+from asgi_session.log import report
 from asgi_session.patience import Hold
-from asgi_session.standing import Standing, report
+from asgi_session.standing import Standing
 from asgi_session.stores.base import Record, RenewedRecord, Utf8Record
 from asgi_session.turns import TRIES, beaten_every_time
 
@@ -84,8 +87,7 @@ class StoreActions:
     def _record(self) -> Utf8Record:
         """What to store, the full age beginning now."""
         session = self._session
-        if self._age is not None:
-            self._begin_life()
+        self._begin_life()
         attributes = self._attributes or self._standing.attributes()
         self._holds = HELD_DATA if dict.__len__(session) else 0
         return Utf8Record(payload.write(session, self._age, self._expires, attributes, self._changes), self._expires)

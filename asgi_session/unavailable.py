@@ -27,14 +27,12 @@ class Answered(OSError):
     """Nobody hears what the app sends, for 503 went out instead: raised as servers do when the client is gone."""
 
 
-async def answer_unavailable(
-    scope: Scope, send: Send, *, accepted: bool = False, cookies: Sequence[str | None] = ()
-) -> None:
+async def answer_unavailable(scope: Scope, send: Send, *, accepted: bool, cookies: Sequence[str | None]) -> None:
     """Send the whole answer.
 
     Args:
         accepted: the WebSocket was accepted already, so that only a close code can tell.
-        cookies: Set-Cookie headers to go with it, where there are any.
+        cookies: Set-Cookie headers to go with it; None stands for none.
     """
     if scope["type"] == "websocket":
         if accepted or "websocket.http.response" not in (scope.get("extensions") or {}):

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_session.flash_queue import NOTHING_DONE, Drain, Log, claim, drain, merge, queue_of, restored
+from asgi_session.flash_queue import NOTHING_DONE, Change, Log, claim, drain, merge, queue_of, restored
 
 
 def log_of(**changes: tuple[list[Any], list[Any]]) -> Log:
     """What was done: category to (taken, added)."""
-    log: dict[str, Drain] = {}
+    log: dict[str, Change] = {}
     for category, (taken, added) in changes.items():
-        log[category] = Drain()
+        log[category] = Change()
         log[category].taken = taken
         log[category].added = added
     return log

@@ -1,1 +1,3 @@
-"""Where sessions are kept: the contract (`base`) and one module for each backend."""
+"""Where sessions are kept: the contract (`base`), the stores (`memory`, `mongo`, `redis`, `encrypted`), their parts
+(`mongo_*`, `redis_*`), and how calls are waited for (`pending`) and made together (`together`).
+"""

@@ -82,7 +82,7 @@ class Record:
 
     @property
     def utf8(self) -> bytes:
-        """The same as bytes, lone surrogates as the three bytes that they would have."""
+        """The session as JSON in UTF-8, lone surrogates as the three bytes that they would have."""
         if self._utf8 is None:
             self._utf8 = self.payload.encode("utf-8", "surrogatepass")
         return self._utf8
@@ -157,7 +157,7 @@ class Store(ABC):
 
     @abstractmethod
     async def replace(self, sid: str, record: Record, *, expected: Record) -> bool:
-        """Overwrite the record if its payload is still `expected`'s; False, nothing written, where it is gone or not.
+        """Overwrite the record if its payload is still `expected`'s; else False, and nothing written.
 
         `expected` is the record as `get` returned it, or as it was last written. Only the payload is compared, so that
         a touch in between does not matter.

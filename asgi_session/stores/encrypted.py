@@ -7,13 +7,11 @@ name the very text that was read.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
+from asgi_session.log import logger
 from asgi_session.stores.base import Record, Store, touch_compares
-
-logger: Final = logging.getLogger("asgi_session")
 
 
 class Undecryptable(Exception):
@@ -135,7 +133,7 @@ class EncryptedStore(Store):
         try:
             return _OpenedRecord(await self._codec.open(sid, kept.payload), kept)
         except Undecryptable as why:
-            logger.error("A stored session can't be decrypted: it %s. It is treated as missing.", why)  # noqa: TRY400
+            logger.error("A stored session can't be decrypted: it %s. It is treated as missing.", why)
             return None
 
     async def _kept(self, sid: str, expected: Record) -> Record | None:

@@ -5,7 +5,6 @@ Needs PyMongo (``asgi-session[mongo]``). Motor's collections work through the sa
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
@@ -24,13 +23,12 @@ except ImportError as error:  # PyPI has an unrelated package `bson`, which is n
     raise ImportError("MongoStore needs PyMongo: pip install 'asgi-session[mongo]'") from error
 
 from asgi_session.exceptions import StoreError
+from asgi_session.log import logger
 from asgi_session.stores import mongo_document as form
 from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl, takes_waiter
 from asgi_session.stores.mongo_index import ExpiryIndex
 from asgi_session.stores.mongo_lookup import Documents
 from asgi_session.stores.pending import UNTIL_CANCELLED, InTask, Waiter
-
-logger = logging.getLogger("asgi_session")
 
 _LONGEST_QUEUE_MS = 5000
 

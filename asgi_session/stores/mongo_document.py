@@ -149,7 +149,7 @@ def _keep(old: Any, new: Any) -> Any:
 
 
 def _keep_items(old: list[Any], new: list[Any]) -> list[Any]:
-    """The same for lists: items that read alike belong together wherever they stand, the others in their order."""
+    """The list as it is now. Items that read alike belong together wherever they stand, the others in their order."""
     left: dict[str, deque[Any]] = {}
     for item in old:
         left.setdefault(dumps(_plain(item)), deque()).append(item)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
-_log = logging.getLogger("asgi_session")
+from asgi_session.log import logger
 
 _OTHER_OPTIONS = {85, 86}
 """Server error codes: an index of this name or on this key exists and is another one."""
@@ -87,4 +86,4 @@ class ExpiryIndex:
             trouble = f"the TTL index 'expires_1' was not created ({type(error).__name__}); this will be tried again"
         if trouble not in self._logged:
             self._logged.add(trouble)
-            _log.warning("MongoStore: %s", trouble)
+            logger.warning("MongoStore: %s", trouble)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from asgi_session.exceptions import StoreError
+from asgi_session.log import logger
 from asgi_session.stores import redis_scripts as scripts
 from asgi_session.stores.base import Record, Store, Utf8Record, checked_ttl, takes_waiter
 from asgi_session.stores.pending import UNTIL_CANCELLED, Waiter
@@ -17,8 +17,6 @@ from asgi_session.stores.redis_client import RedisClient, client_of, reach
 from asgi_session.stores.redis_scripts import Script
 
 Answer = TypeVar("Answer")
-
-logger: Final = logging.getLogger("asgi_session")
 
 _FAR = 253402300799.0  # the last second of the year 9999; servers refuse what overflows their clock
 _PAGE = 500  # keys that a SCAN step looks at: well under a millisecond of the server's time
@@ -194,7 +192,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _text(value: bytes) -> str | None:
-    """The reverse; None for bytes that are no UTF-8."""
+    """UTF-8 as text; None for bytes that are none."""
     try:
         return value.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

@@ -12,7 +12,7 @@ from typing import Any
 from asgi_session.stores.pending import InTask, Pending
 from asgi_session.stores.redis_call import Call, run
 from asgi_session.stores.redis_connection import Command
-from asgi_session.stores.redis_pool import MOST_CONNECTIONS, Turns, once_there_is_one
+from asgi_session.stores.redis_pool import MOST_CONNECTIONS, ConnectionLimit, once_there_is_one
 
 
 class Cluster:
@@ -20,7 +20,7 @@ class Cluster:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._turns = Turns(getattr(client, "connection_kwargs", {}).get("max_connections", MOST_CONNECTIONS))
+        self._limit = ConnectionLimit(getattr(client, "connection_kwargs", {}).get("max_connections", MOST_CONNECTIONS))
 
     def begin(self, call: Call) -> Pending[Any]:
         """Have a call made."""
@@ -47,9 +47,9 @@ class Cluster:
             verb, *rest = command
             return await self._client.execute_command(verb.decode(), *rest, NEVER_DECODE=True, **where)
 
-        turn = self._turns.here()
-        await turn.acquire()
+        limit = self._limit.here()
+        await limit.acquire()
         try:
             return await once_there_is_one(run, send, call)
         finally:
-            turn.release()
+            limit.release()

@@ -15,7 +15,7 @@ MOST_CONNECTIONS = 100
 _RECHECK = 0.01  # seconds until a connection is asked for again where others use up the client's pool
 
 
-class Turns:
+class ConnectionLimit:
     """Limits the connections in use, so that nobody finds the client's pool empty because of us.
 
     Args:
@@ -29,10 +29,10 @@ class Turns:
     def here(self) -> asyncio.Semaphore:
         """What to acquire in this event loop. Each has its own, as they can't share one."""
         loop = asyncio.get_running_loop()
-        turn = self._of.get(loop)
-        if turn is None:
-            turn = self._of[loop] = asyncio.Semaphore(self._most)
-        return turn
+        semaphore = self._of.get(loop)
+        if semaphore is None:
+            semaphore = self._of[loop] = asyncio.Semaphore(self._most)
+        return semaphore
 
 
 async def once_there_is_one(ask: Callable[..., Awaitable[Any]], *args: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from asgi_session.stores.pending import Pending
 from asgi_session.stores.redis_call import Call, run
 from asgi_session.stores.redis_connection import exchange, exchange_all, hang_up_if_closed, is_a
-from asgi_session.stores.redis_pool import Turns, once_there_is_one
+from asgi_session.stores.redis_pool import ConnectionLimit, once_there_is_one
 from asgi_session.stores.together import AloneError, Together
 
 
@@ -26,7 +26,7 @@ class OneServer:
 
     def __init__(self, client: Any) -> None:
         self._pool = client.connection_pool
-        self._turns = Turns(self._pool.max_connections)
+        self._limit = ConnectionLimit(self._pool.max_connections)
         # redis-py has deprecated the argument that older versions and valkey-py insist on.
         first = next(iter(inspect.signature(self._pool.get_connection).parameters.values()), None)
         self._purpose = ("EVALSHA",) if first is not None and first.default is inspect.Parameter.empty else ()
@@ -66,8 +66,8 @@ class OneServer:
 
     async def _connected(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """Do something over a connection."""
-        turn = self._turns.here()
-        await turn.acquire()
+        limit = self._limit.here()
+        await limit.acquire()
         try:
             connection = await once_there_is_one(self._pool.get_connection, *self._purpose)
             try:
@@ -76,7 +76,7 @@ class OneServer:
             finally:
                 await self._give_back(connection)
         finally:
-            turn.release()
+            limit.release()
 
     def _give_back(self, connection: Any) -> Awaitable[None]:
         """A connection whose reply was not read has closed itself. One that isn't given back is lost to the pool."""

@@ -206,7 +206,7 @@ class _Group(Generic[Call, Outcome]):
 
 
 def _another(error: Exception) -> Exception:
-    """The same without traceback and context, so that nobody's error shows what others did."""
+    """An error like this one without traceback and context, so that nobody's error shows what others did."""
     with suppress(Exception):
         return copy(error)
     return error
