@@ -81,6 +81,7 @@ class Claims:
         store = standing.settings.calls_within(hold)
         try:
             with Contest(standing.settings.turns, hold) as contest:
+                await contest.queue_for(sid)
                 while True:
                     record = await store.get(sid)
                     stored = None if record is None else payload.read(record.utf8)
@@ -124,6 +125,7 @@ class Claims:
                 data = change(before)
                 if not fresh and (data is not None or standing.headers_gone):
                     fresh = True
+                    await contest.queue_for(standing.sid)
                     await standing.refresh(hold)
                     continue
                 if data is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from asgi_session import Cookie, Record, SessionConflict
@@ -13,6 +15,7 @@ from asgi_session.middleware import SessionMiddleware
 from tests.clients import SECRET, Browser, Handler, call, cookie_header, http_scope, set_cookies
 from tests.clock import Clock
 from tests.concurrency.scheduler import stepped_loop
+from tests.event_loop import turns
 from tests.spy_store import SpyStore
 
 
@@ -139,6 +142,79 @@ async def test_a_new_message_is_not_lost_to_a_request_that_committed_before_it_w
 
     await session.browser.visit(handler)
     assert await session.store.data() == {"z": 0, "a": 1, "b": 2, "flash": {"info": ["new"]}}
+
+
+async def claim(request: Request) -> None:
+    assert await request.state.flash.claim(request.query_params["n"]) == ["x"]
+
+
+async def write(request: Request) -> None:
+    request.session[request.query_params["n"]] = 1
+
+
+class Crowd:
+    """Requests of one process that get between the load and the write of a commit, as often as it loads."""
+
+    def __init__(self) -> None:
+        self.session = Session({"n": 0, "flash": {str(number): ["x"] for number in range(50)}})
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.came = 0
+
+    def send(self, handler: Handler) -> None:
+        tab = self.session.browser.tab()
+        tab.raise_errors = False
+        self.tasks.append(asyncio.create_task(tab.visit(handler, f"/?n={len(self.tasks)}")))
+
+    async def get_between(self, come: Callable[[int], None]) -> None:
+        """Have a commit beaten once, and then have another one `come` whenever it loads, with time to be done first."""
+        store = self.session.store
+
+        async def let_one_come() -> None:
+            if self.came < 50:
+                del store.after["get"]
+                come(self.came)
+                self.came += 1
+                await turns(200)
+                store.after["get"] = let_one_come
+
+        async def handler(request: Request) -> None:
+            request.state.session.increment("n")
+            await self.session.browser.tab().visit(lambda request: request.session.update(beaten=True))
+            store.after["get"] = let_one_come
+
+        assert (await self.session.browser.visit(handler)).status_code == 200
+        store.work()
+        assert (await store.data())["n"] == 1
+        assert 0 < self.came < 5
+
+
+@pytest.mark.parametrize("other", [claim, write])
+async def test_a_commit_that_was_beaten_is_not_overtaken_time_after_time(other: Handler) -> None:
+    crowd = Crowd()
+    await crowd.session.start()
+    await crowd.get_between(lambda number: crowd.send(other))
+    await asyncio.gather(*crowd.tasks)
+
+
+async def test_nor_is_it_by_claims_that_are_given_back() -> None:
+    crowd = Crowd()
+    await crowd.session.start()
+    failing = [asyncio.Event() for _ in range(50)]
+
+    async def claim_in_vain(request: Request) -> None:
+        await claim(request)
+        await failing[int(request.query_params["n"])].wait()
+        raise HTTPException(500)
+
+    for _ in failing:
+        crowd.send(claim_in_vain)
+    await turns(5000)
+    assert "flash" not in await crowd.session.store.data()
+    await crowd.get_between(lambda number: failing[number].set())
+    for event in failing:
+        event.set()
+    await asyncio.gather(*crowd.tasks)
+    assert len((await crowd.session.store.data())["flash"]) == 50
 
 
 class NeverTheSame(SpyStore):
