@@ -117,13 +117,16 @@ def _same_kinds(one: Any, other: Any) -> bool:
 
 
 def value_of(before: object) -> Any:
-    """The value that an image shows; None for an absent one."""
+    """The value that an image shows; None for an absent one, `NEVER_THE_SAME` for one that JSON can't hold anyway."""
     if before is ABSENT:
         return None
     if not isinstance(before, tuple):
         return before
     encoded = before[0]
-    return loads(encoded) if isinstance(encoded, str) else _decode(encoded)
+    try:
+        return loads(encoded) if isinstance(encoded, str) else _decode(encoded)
+    except msgspec.MsgspecError:  # a key that MessagePack can write and not read
+        return NEVER_THE_SAME
 
 
 def copied(value: Any) -> Any:

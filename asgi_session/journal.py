@@ -23,6 +23,7 @@ from asgi_session.images import (
     ABSENT,
     NEVER_THE_SAME,
     SCALARS,
+    alike,
     image,
     same,
     shows,
@@ -100,6 +101,10 @@ class Journal(dict[str, Any]):
         sid: str | None = None,
     ) -> None:
         if data:
+            if owner is None:  # made by hand, as in a test of a handler
+                data = dict(data)
+                for key in data:
+                    check_key(key)
             dict.update(self, data)
         self._loaded = data
         self._owner = owner
@@ -319,8 +324,13 @@ class Journal(dict[str, Any]):
         """Note what was added to a number."""
         self._increments = {**self._increments, key: self._increments.get(key, 0) + added}
 
+    def _assigned(self, key: str, value: object) -> None:
+        """A key is being assigned; with the value that it has, that is no change."""
+        if key in self._increments and not alike(dict.get(self, key), value):
+            self._discount(key)
+
     def _discount(self, key: str) -> None:
-        """A key was assigned or is gone, so what was added to it before does not matter."""
+        """A key was changed otherwise or is gone, so what was added to it before does not matter."""
         if key in self._increments:
             self._increments = {other: added for other, added in self._increments.items() if other != key}
 

@@ -228,9 +228,9 @@ class Session(Merging):
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in self._before:
             self._admit(key)
-        dict.__setitem__(self, key, value)
         if self._increments:
-            self._discount(key)
+            self._assigned(key, value)
+        dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: str) -> None:
         self._refuse_if_destroyed()
@@ -269,8 +269,8 @@ class Session(Merging):
         new = dict(*args, **kwargs)
         self._admit_all(new)
         if self._increments:
-            for key in new:
-                self._discount(key)
+            for key, value in new.items():
+                self._assigned(key, value)
         dict.update(self, new)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -115,6 +116,22 @@ async def test_an_assignment_after_an_increment_is_an_assignment() -> None:
 
     await browser.visit(overtaken)
     assert await browser.read() == {"n": 100}
+
+
+@pytest.mark.parametrize(
+    "again", [lambda s: s.__setitem__("n", s["n"]), lambda s: s.update(dict(s)), lambda s: s.update(n=s["n"])]
+)
+async def test_an_assignment_of_the_value_that_came_of_it_leaves_it_an_increment(again: Callable[[Any], None]) -> None:
+    browser = Browser()
+    await browser.visit(put(n=5))
+
+    async def overtaken(request: Request) -> None:
+        request.state.session.increment("n")
+        again(request.session)
+        await browser.visit(add())
+
+    await browser.visit(overtaken)
+    assert await browser.read() == {"n": 7}
 
 
 async def test_an_increment_of_a_key_that_another_request_deleted_counts_from_zero() -> None:

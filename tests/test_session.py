@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -403,6 +404,20 @@ def test_the_key_cookie_is_reserved(write: Callable[[Session], Any]) -> None:
 
 
 @pytest.mark.parametrize(("key", "error"), [("cookie", ValueError), (5, TypeError)])
+def test_one_that_is_made_by_hand_takes_no_bad_key_either(key: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Session({key: 1})
+
+
+def test_it_can_be_made_of_whatever_makes_a_dict() -> None:
+    one = Session((key, 1) for key in "ab")
+    assert one == {"a": 1, "b": 1}
+    assert not one.modified
+    one["a"] = 1
+    assert not one.modified
+
+
+@pytest.mark.parametrize(("key", "error"), [("cookie", ValueError), (5, TypeError)])
 def test_removing_what_is_not_there_makes_no_bad_key_good(key: Any, error: type[Exception]) -> None:
     one = session()
     assert one.pop(key, None) is None
@@ -470,6 +485,11 @@ async def test_what_json_can_not_hold_fails_with_its_key_before_anything_is_sent
     assert (response.status_code, set_cookie(response)) == (500, None)
 
 
+@dataclass(frozen=True)
+class Size:
+    width: int
+
+
 LOOKALIKES: dict[str, tuple[Any, Any]] = {
     "a set": ([1], {1}),
     "a frozenset": ([1], frozenset({1})),
@@ -478,6 +498,7 @@ LOOKALIKES: dict[str, tuple[Any, Any]] = {
     "a moment": (["2030-01-02T03:04:05Z"], [datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)]),
     "a UUID": (["00000000-0000-0000-0000-000000000001"], [UUID(int=1)]),
     "bytes": (["YQ=="], [b"a"]),
+    "a key of some class": ({"a": 1}, {Size(1): 1}),
 }
 
 
@@ -525,6 +546,14 @@ async def test_a_value_put_in_place_that_json_can_not_hold_fails_likewise() -> N
     with pytest.raises(SessionSerializationError, match="'cart'"):
         await browser.visit(lambda request: request.session["cart"].append({1}))
     assert await browser.read() == {"cart": []}
+
+
+async def test_a_key_that_json_can_not_hold_put_in_place_fails_likewise() -> None:
+    browser = Browser()
+    await browser.visit(put(stock={}))
+    with pytest.raises(SessionSerializationError, match="'stock'"):
+        await browser.visit(lambda request: request.session["stock"].update({Size(1): 2}))
+    assert await browser.read() == {"stock": {}}
 
 
 async def test_the_error_does_not_tell_the_value() -> None:
