@@ -125,7 +125,7 @@ def value_of(before: object) -> Any:
     encoded = before[0]
     try:
         return loads(encoded) if isinstance(encoded, str) else _decode(encoded)
-    except msgspec.MsgspecError:  # a key that MessagePack can write and not read
+    except (TypeError, msgspec.MsgspecError):  # a key that MessagePack can write and not read
         return NEVER_THE_SAME
 
 

@@ -19,6 +19,7 @@ from asgi_session.exceptions import StoreError
 from asgi_session.stores.base import Record
 from asgi_session.stores.mongo import MongoStore
 from tests.servers.mongo import Commands, MongoServer, mongo_client
+from tests.versions import needs
 
 
 def record(number: int) -> Record:
@@ -213,6 +214,7 @@ async def test_a_limit_of_one_caller_is_for_that_one_alone(mongo_replica_set: Mo
     assert found == ["NetworkTimeout", "found", "found", "NetworkTimeout", "found"]
 
 
+@needs("pymongo", "4.17")
 async def test_what_a_caller_reads_in_a_transaction_of_its_own_no_other_does(
     mongo_replica_set: MongoServer, stringify: bool
 ) -> None:
@@ -232,13 +234,14 @@ async def test_what_a_caller_reads_in_a_transaction_of_its_own_no_other_does(
                 return first + await crowd(store, "1")
 
         read, changed = asyncio.Event(), asyncio.Event()
-        bound = asyncio.create_task(in_a_transaction())
-        await read.wait()
-        found = await store.get("1")
-        assert found is not None
-        assert await store.replace("1", record(2), expected=found)
-        changed.set()
-        assert [*await asyncio.gather(bound, crowd(store, "1", "1"))] == [[1, 1], [2, 2]]
+        async with asyncio.TaskGroup() as tasks:
+            bound = tasks.create_task(in_a_transaction())
+            await read.wait()
+            found = await store.get("1")
+            assert found is not None
+            assert await store.replace("1", record(2), expected=found)
+            changed.set()
+            assert [*await asyncio.gather(bound, crowd(store, "1", "1"))] == [[1, 1], [2, 2]]
 
 
 async def test_sessions_that_do_not_fit_into_one_reply_are_all_found(mongo_collection: Any) -> None:
