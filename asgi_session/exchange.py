@@ -17,7 +17,7 @@ from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
 from asgi_session.journal import Look
 from asgi_session.log import logger, report
-from asgi_session.patience import Hold
+from asgi_session.patience import Hold, store_error
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
 from asgi_session.standing import Standing
@@ -105,13 +105,15 @@ class Exchange(Standing):
 
     async def _load(self, sid: str) -> None:
         settings = self.settings
-        record = None
+        record = failure = None
         try:
-            record = await settings.calls.get(sid)
-        except StoreError as error:
+            record = await (settings.store if settings.answers_at_once else settings.calls).get(sid)
+        except Exception as error:
+            failure = store_error(error)
+        if failure is not None:
             if settings.on_store_error != "anonymous":
-                raise
-            report(error)
+                raise failure
+            report(failure)
             self.blind = True
         self.came = data = self.found(sid, record)
         self._show(Session((), self) if data is None else Session(data, self, sid))

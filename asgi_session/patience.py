@@ -122,20 +122,31 @@ class PatientStore:
         return self._call(self._store.destroy, sid, expected=expected)
 
     async def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
-        if is_marked(method):
-            return await method(*args, **kwargs)
-        cancels = not getattr(self._store, "ends_by_itself", False)
-        waiting = _Waiting(self._hold, self._deadlines.watch(), cancels)
+        waiting = None
         try:
+            if is_marked(method):
+                return await method(*args, **kwargs)
+            cancels = not getattr(self._store, "ends_by_itself", False)
+            waiting = _Waiting(self._hold, self._deadlines.watch(), cancels)
             if is_marked(method, "takes_waiter"):
                 return await method(*args, waiter=waiting, **kwargs)
             return await waiting.wait(InTask(partial(method, *args, **kwargs)))
         except StoreError:
             raise
         except Exception as error:
-            raise StoreError("the session store failed") from error
+            raise store_error(error) from error
         finally:
-            waiting.leave()
+            if waiting is not None:
+                waiting.leave()
+
+
+def store_error(error: Exception) -> StoreError:
+    """What an exception out of a store counts as."""
+    if isinstance(error, StoreError):
+        return error
+    failure = StoreError("the session store failed")
+    failure.__cause__ = error
+    return failure
 
 
 def answers_at_once(store: Calls) -> bool:

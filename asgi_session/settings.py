@@ -119,12 +119,12 @@ class Settings:
         return cookie
 
     def calls_within(self, hold: Hold | None) -> Calls:
-        """The store's methods, under the deadline where they may suspend.
+        """The store's methods, under the deadline where they may suspend. What they raise is a `StoreError`.
 
         Args:
             hold: the work that the calls are part of, during which a cancellation waits.
         """
-        return self.store if self.answers_at_once else PatientStore(self.store, self._deadlines, hold)
+        return PatientStore(self.store, self._deadlines, hold)
 
     def new_id(self, scope: Scope) -> str:
         """Draw a session id.

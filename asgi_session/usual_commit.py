@@ -15,6 +15,7 @@ from asgi_session.cookie import header_age
 from asgi_session.decision import CREATED, HELD_DATA, PRESENTED, STORED
 from asgi_session.exceptions import StoreError
 from asgi_session.journal import Look
+from asgi_session.patience import store_error
 from asgi_session.standing import Standing
 from asgi_session.stores.base import Utf8Record
 
@@ -47,25 +48,28 @@ async def store_values(standing: Standing, look: Look) -> None:
     changes, images = look
     expires = None if age is None else time.time() + age
     record = Utf8Record(payload.write(session, age, expires, attributes, changes), expires)
+    expected = standing.record
     if sid is None:
         sid = session._current_id()
-        done = created = await settings.store.create(sid, record)
-    else:
-        assert standing.record is not None
-        created = False
-        try:
-            done = await settings.store.replace(sid, record, expected=standing.record)
-        except StoreError:
+    try:
+        if expected is None:
+            done = await settings.store.create(sid, record)
+        else:
+            done = await settings.store.replace(sid, record, expected=expected)
+    except Exception as error:
+        if expected is not None:
             session._doubt(changes)
             standing.in_doubt().note(record, adds=session._adds_up())
+        if isinstance(error, StoreError):
             raise
+        raise store_error(error) from error
     if not done:  # somebody was faster, or has this id
         await Commit(standing, None, saving=False).run()
         return
     session._note_nothing(changes, images)
     standing.written(sid, record, age, HELD_DATA)
-    if created:
+    if expected is None:
         session._is_new = False
-    if created or age is not None:
+    if expected is None or age is not None:
         standing.owed = "send"
         standing.owed_age = header_age(age, expires)

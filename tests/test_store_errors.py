@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from asgi_session import (
     Cookie,
+    MemoryStore,
     Record,
     SessionConflict,
     SessionMiddleware,
@@ -28,7 +30,7 @@ from asgi_session import (
 )
 from asgi_session.stores.base import never_suspends, takes_waiter
 from asgi_session.stores.pending import Waiter
-from tests.clients import SECRET, Browser, call, cookie_header, http_scope, put, session_app, set_cookie
+from tests.clients import SECRET, Browser, Handler, call, cookie_header, http_scope, put, session_app, set_cookie
 from tests.spy_store import SpyStore, either_store
 
 HANDLING = ["unavailable", "raise", "anonymous"]
@@ -689,6 +691,57 @@ async def test_a_call_that_took_too_long_goes_on_where_its_driver_would_take_har
     go_on.set()
     async with asyncio.timeout(2):
         await ended.wait()
+
+
+REQUESTS: dict[str, tuple[str, Handler]] = {
+    "loading": ("get", lambda request: None),
+    "writing": ("replace", put(a=2)),
+    "a new session": ("create", lambda request: request.state.session.regenerate(keep=True)),
+    "signing out": ("destroy", lambda request: request.state.session.destroy()),
+}
+
+
+@pytest.mark.parametrize(("method", "handler"), REQUESTS.values(), ids=REQUESTS)
+async def test_a_store_in_memory_fails_like_any_other_where_a_test_lets_it(
+    method: str, handler: Handler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    browser = Browser(store=store)
+    await browser.visit(put(a=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, method, AsyncMock(side_effect=OSError("connection refused")))
+        assert is_unavailable(await browser.visit(handler))
+    assert "the session store failed (OSError)" in caplog.text
+    assert await browser.read() == {"a": 1}
+
+
+async def test_so_does_the_first_write_of_a_visitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    browser = Browser(store=store)
+    monkeypatch.setattr(store, "create", AsyncMock(side_effect=OSError("connection refused")))
+    await browser.visit()
+    assert is_unavailable(await browser.visit(put(a=1)))
+
+
+async def test_a_count_that_failed_in_memory_is_in_doubt_as_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    browser = Browser(store=store)
+    await browser.visit(put(n=1))
+
+    async def handler(request: Request) -> None:
+        request.state.session.increment("n")
+        with monkeypatch.context() as patch:
+
+            async def reply_is_lost(sid: str, record: Record, *, expected: Record) -> bool:
+                await MemoryStore.replace(store, sid, record, expected=expected)
+                raise OSError("connection reset")
+
+            patch.setattr(store, "replace", reply_is_lost)
+            with pytest.raises(StoreError):
+                await request.state.session.save()
+
+    await browser.visit(handler)
+    assert await browser.read() == {"n": 2}
 
 
 @pytest.mark.parametrize("mark", [never_suspends, takes_waiter])

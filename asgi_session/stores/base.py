@@ -20,10 +20,7 @@ Method = TypeVar("Method", bound=Callable[..., object])
 
 
 def never_suspends(method: Method) -> Method:
-    """Mark a store's method that never suspends and raises nothing but `StoreError`.
-
-    Its calls need no deadline, no task and no look at what they raise.
-    """
+    """Mark a store's method that never suspends: its calls need no deadline and no task."""
     method.never_suspends = method  # type: ignore[attr-defined]  # so that a wrapper's copy of it marks nothing
     return method
 
