@@ -718,8 +718,8 @@ async def test_a_store_in_memory_fails_like_any_other_where_a_test_lets_it(
 async def test_so_does_the_first_write_of_a_visitor(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
     browser = Browser(store=store)
-    monkeypatch.setattr(store, "create", AsyncMock(side_effect=OSError("connection refused")))
     await browser.visit()
+    monkeypatch.setattr(store, "create", AsyncMock(side_effect=OSError("connection refused")))
     assert is_unavailable(await browser.visit(put(a=1)))
 
 
