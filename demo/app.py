@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from asgi_session import SessionMiddleware, Store
 from demo.pages import cart, counter, inspector, messages, sign_in
+from demo.same_origin import same_origin
 
 
 def create_app(store: Store, secret: str) -> FastAPI:
@@ -22,7 +23,7 @@ def create_app(store: Store, secret: str) -> FastAPI:
             yield
 
     # FastAPI's documentation pages load scripts from elsewhere, and nothing here may.
-    app = FastAPI(title="asgi_session demo", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(title="asgi_session demo", lifespan=lifespan, openapi_url=None, dependencies=[Depends(same_origin)])
     app.state.store = store
     app.add_middleware(SessionMiddleware, secret=secret, store=store)
     for part in (counter, cart, sign_in, messages, inspector):

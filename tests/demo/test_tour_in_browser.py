@@ -36,6 +36,31 @@ async def page(demo: Demo) -> AsyncIterator[Page]:
         await browser.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [("/sign-in", {"name": "Mallory"}), ("/messages", {"text": "You have won"})],
+    ids=lambda v: str(v),
+)
+async def test_a_form_of_another_site_does_not_take_the_visitors_session(
+    page: Page, demo: Demo, path: str, fields: dict[str, str]
+) -> None:
+    await page.goto(demo.address + "/sign-in")
+    await page.get_by_label("Your name").fill("Ada")
+    await page.get_by_role("button", name="Sign in").click()
+    before = await cookie(page)
+
+    inputs = "".join(f'<input name="{name}" value="{value}">' for name, value in fields.items())
+    form = f'<form method="post" action="{demo.address}{path}">{inputs}<button>Win</button></form>'
+    await page.route("http://elsewhere.test/", lambda route: route.fulfill(content_type="text/html", body=form))
+    await page.goto("http://elsewhere.test/")
+    await page.get_by_role("button", name="Win").click()
+    await expect(page.get_by_text("This form was sent from another site.")).to_be_visible()
+
+    await page.goto(demo.address + "/sign-in")
+    await expect(page.get_by_text("Hello, Ada.")).to_be_visible()
+    assert (await cookie(page))["value"] == before["value"]
+
+
 async def test_a_visitor_takes_the_tour(page: Page) -> None:
     foreign: list[str] = []
     complaints: list[str] = []
