@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import asgi_session
-from asgi_session import Cookie, Record, SessionMiddleware, Store
+from asgi_session import Cookie, Record, SessionMiddleware, Store, StoreError
 from asgi_session.__main__ import main
 from asgi_session.doctor import SESSION_MEMBERS
 from tests.servers.mongo import MongoServer
@@ -136,6 +139,25 @@ def test_the_guides_first_applications_count(guide: Namespace, app: str) -> None
         assert "2 times" in client.get("/viewcount").text
 
 
+def test_the_guides_pages_send_visitors_to_the_form_with_a_message(guide: Namespace) -> None:
+    with TestClient(guide["app"], follow_redirects=False) as client:
+        answer = client.get("/orders")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert client.get("/profile").json() == {"messages": [{"category": "info", "text": "Please sign in first"}]}
+        client.post("/sign-in", json={"name": "Ada", "password": "correct horse battery staple"})
+        assert client.get("/orders").json() == {"user_id": 7}
+
+
+async def test_the_guides_own_page_stands_in_for_a_503(guide: Namespace) -> None:
+    async def endpoint(request: Request) -> None:
+        raise StoreError("it hangs")
+
+    guide["patient_app"].add_route("/", endpoint)
+    async with visitor(guide["patient_app"]) as client:
+        answer = await client.get("/")
+        assert (answer.status_code, answer.text, answer.headers["retry-after"]) == (503, "Back in a moment.", "5")
+
+
 def test_the_guides_cart_fills_and_its_counter_counts(guide: Namespace) -> None:
     with TestClient(guide["app"]) as client:
         client.post("/cart/tea")
@@ -220,6 +242,49 @@ def test_the_page_on_flash_claims_each_message_once(request: pytest.FixtureReque
         assert client.post("/say", params={"text": "hello"}).json() == 1
         assert client.get("/once").json() == ["hello"]
         assert client.get("/once").json() == []
+
+
+ORIGINS: list[tuple[dict[str, str], int]] = [
+    # what a browser says of where a request comes from, and the answer
+    ({}, 200),
+    ({"origin": "http://testserver"}, 200),
+    ({"origin": "http://elsewhere"}, 403),
+    ({"sec-fetch-site": "same-origin"}, 200),
+    ({"sec-fetch-site": "none"}, 200),
+    ({"sec-fetch-site": "same-site"}, 403),
+    ({"sec-fetch-site": "cross-site"}, 403),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), ORIGINS)
+def test_the_page_on_security_refuses_what_other_origins_send(
+    headers: dict[str, str], status: int, request: pytest.FixtureRequest
+) -> None:
+    app: FastAPI = run(ROOT / "docs/security.md", request)["guarded_app"]
+
+    @app.post("/")
+    async def endpoint() -> None: ...
+
+    @app.websocket("/")
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.close()
+
+    with TestClient(app) as client:
+        assert client.post("/", headers=headers).status_code == status
+        assert client.get("/", headers=headers).status_code == 405
+        with pytest.raises(WebSocketDisconnect if status == 200 else WebSocketDenialResponse):  # noqa: SIM117
+            with client.websocket_connect("/", headers=headers):
+                pass
+
+
+async def test_the_page_on_security_ends_all_sessions_of_a_user(request: pytest.FixtureRequest) -> None:
+    page = run(ROOT / "docs/security.md", request)
+    session = asgi_session.Session({"user_id": 7, "generation": 1})
+    assert await page["signed_in_user"](session) == 7
+    session["generation"] = 0
+    with pytest.raises(HTTPException):
+        await page["signed_in_user"](session)
+    assert not session
 
 
 async def keeps_a_record(store: Store) -> bool:
