@@ -20,6 +20,7 @@ MAX_AGE = 400 * 86400
 """Seconds that browsers keep a cookie at most (RFC 6265bis, 5.5); longer ages are cut to it."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HOST = re.compile(r"[0-9A-Za-z._-]+")
 _SAME_SITE_NAMES = {"lax": "Lax", "strict": "Strict", "none": "None"}
 _PRIORITY_NAMES = {"low": "Low", "medium": "Medium", "high": "High"}
 
@@ -80,6 +81,8 @@ class Cookie:
             _check_text("domain", self.domain)
             if not self.domain.strip("."):
                 raise ValueError("domain is empty")
+            if not _HOST.fullmatch(self.domain):
+                raise ValueError("domain is no host name: it has no scheme, port or path")
         if self.max_age is not None and self.expires is not None:
             raise ValueError("max_age and expires are both given")
         age_in_seconds(self.max_age)
@@ -241,7 +244,7 @@ def seconds_until(moment: object) -> float:
 
 
 def _check_text(field: str, text: str) -> None:
-    if ";" in text or (field == "domain" and " " in text) or not (text.isascii() and text.isprintable()):
+    if ";" in text or not (text.isascii() and text.isprintable()):
         raise ValueError(f"{field} holds a character that no cookie attribute may hold")
     if len(text) > 1024:
         raise ValueError(f"{field} is longer than 1024 bytes")
