@@ -26,6 +26,7 @@ from asgi_session.exceptions import StoreError
 from asgi_session.log import logger
 from asgi_session.stores import mongo_document as form
 from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl, takes_waiter
+from asgi_session.stores.mongo_apart import Apart
 from asgi_session.stores.mongo_index import ExpiryIndex
 from asgi_session.stores.mongo_lookup import Documents
 from asgi_session.stores.pending import UNTIL_CANCELLED, InTask, Waiter
@@ -139,7 +140,7 @@ class MongoStore(Store):
         if not self._index.settled:
             await waiter.wait(InTask(self._index.ensure))
         key = self._id(sid)
-        with _BACKEND_ERRORS:
+        with _BACKEND_ERRORS, Apart():
             try:
                 # Whether the document lives is for us to see. Plain values are read faster than raw documents: only
                 # a sub-document has to be kept as it came.
@@ -162,7 +163,7 @@ class MongoStore(Store):
         origin = record.origin if isinstance(record, RenewedRecord) else None
         previous = origin.stored if isinstance(origin, _StoredRecord) else None
         update = {"$set": {"session": self._form(record.payload, previous), "expires": self._date(record.expires)}}
-        with _BACKEND_ERRORS:
+        with _BACKEND_ERRORS, Apart():
             try:
                 await self._collection.update_one(expired, update, upsert=True)
             except DuplicateKeyError as error:
@@ -208,19 +209,19 @@ class MongoStore(Store):
     async def length(self) -> int:
         """How many live sessions there are."""
         await self._ready()
-        with _BACKEND_ERRORS:
+        with _BACKEND_ERRORS, Apart():
             return await self._collection.count_documents(_alive())
 
     async def clear(self) -> None:
         """Delete every document of the collection."""
         await self._ready()
-        with _BACKEND_ERRORS:
+        with _BACKEND_ERRORS, Apart():
             await self._collection.delete_many({})
 
     async def purge(self) -> int:
         """Delete the expired sessions that MongoDB's own sweep (once a minute) has not come to; returns how many."""
         await self._ready()
-        with _BACKEND_ERRORS:
+        with _BACKEND_ERRORS, Apart():
             return (await self._collection.delete_many({"expires": {"$lte": _now()}})).deleted_count
 
     async def aclose(self) -> None:
@@ -228,7 +229,8 @@ class MongoStore(Store):
         await self._index.aclose()
         if self._connect is not None:
             self._closed = True
-            await self._collection.database.client.close()
+            with _BACKEND_ERRORS:
+                await self._collection.database.client.close()
 
     async def __aenter__(self) -> Self:
         if self._closed and self._connect is not None:  # a closed client stays closed
@@ -279,7 +281,7 @@ class MongoStore(Store):
         if expected is not None:
             return await self._if_unchanged(sid, expected, write)
         await self._ready()
-        with _BACKEND_ERRORS:
+        with _BACKEND_ERRORS, Apart():
             return await write(self._live(sid), None)
 
     async def _if_unchanged(
@@ -294,7 +296,7 @@ class MongoStore(Store):
         live = {"_id": self._id(sid), "expires": {"$not": {"$lte": _now()}}}
         known = isinstance(expected, _StoredRecord)
         stored = expected.stored if isinstance(expected, _StoredRecord) else self._form(expected.payload)
-        with _BACKEND_ERRORS:
+        with _BACKEND_ERRORS, Apart():
             # $eq: what is stored is never read as a pattern or an operator.
             if await write(live | {"session": {"$eq": stored}}, stored):
                 return True
@@ -358,7 +360,8 @@ class _BackendErrors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, PyMongoError | BSONError | UnicodeError):
+        # A RuntimeError comes of another event loop than the client's.
+        if isinstance(error, PyMongoError | BSONError | UnicodeError | RuntimeError):
             code = f" {error.code}" if isinstance(error, OperationFailure) else ""
             raise StoreError(f"MongoDB: {type(error).__name__}{code}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import Context
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -48,14 +49,15 @@ class ExpiryIndex:
             if time.time() < self._next_try:
                 return
             self._started = loop.time()
-            self._task = loop.create_task(self._create())
+            # In nobody's context: a caller's transaction or time limit is not for this.
+            self._task = loop.create_task(self._create(), context=Context())
         patience = self._started + self.PATIENCE - loop.time()
         if patience > 0:
             await asyncio.wait({self._task}, timeout=patience)
 
     async def aclose(self) -> None:
         """Abandon a creation that is under way."""
-        if self._task is not None:
+        if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task})
 

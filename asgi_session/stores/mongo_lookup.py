@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -13,6 +11,7 @@ from bson.errors import BSONError
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
+from asgi_session.stores.mongo_apart import variable
 from asgi_session.stores.pending import InTask, Pending
 from asgi_session.stores.together import AloneError, Together
 
@@ -23,20 +22,7 @@ Document = Mapping[str, Any] | DBRef
 _PASSING = frozenset({6, 7, 89, 9001, 134, 262})
 
 
-def _variable(module: str, name: str) -> ContextVar[Any] | None:
-    found = getattr(sys.modules.get(module), name, None)
-    return found if isinstance(found, ContextVar) else None
-
-
-# PyMongo has no public way to ask.
-_TERMS = [
-    variable
-    for variable in (
-        _variable("pymongo._csot", "TIMEOUT"),
-        _variable("pymongo.asynchronous.client_session", "_SESSION"),
-    )
-    if variable is not None
-]
+_LIMIT = variable("pymongo._csot", "TIMEOUT")
 
 
 class Documents:
@@ -49,7 +35,7 @@ class Documents:
 
     def find(self, key: str) -> Pending[Document | None]:
         """Have the document with this ``_id`` looked for."""
-        if _has_own_terms():
+        if _LIMIT is not None and _LIMIT.get(None) is not None:  # the caller's own, within `pymongo.timeout`
             return InTask(partial(self._find_one, key))
         return self._calls.begin(key)
 
@@ -92,11 +78,6 @@ class Documents:
         # A DBRef does not tell its id; and with a collation, other ids than those asked for are found.
         missing = None if len(by_key) == len(found) and by_key.keys() <= asked else AloneError()
         return [by_key.get(key, missing) for key in keys]
-
-
-def _has_own_terms() -> bool:
-    """Whether the caller is within `pymongo.timeout` or a bound session: that is for its own reads alone."""
-    return any(variable.get(None) is not None for variable in _TERMS)
 
 
 def _may_pass(error: PyMongoError) -> bool:

@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -209,6 +210,37 @@ def test_a_store_that_was_closed_can_be_opened_again_by_another_event_loop(mongo
             return await store.length()
 
     assert [asyncio.run(lifetime(sid)) for sid in ("a", "b", "c")] == [1, 2, 3]
+
+
+def test_in_other_event_loops_it_can_be_closed_again_and_opened_again(mongo_standalone: MongoServer) -> None:
+    store = MongoStore.from_url(mongo_standalone.database_url("reopened"))
+
+    async def use() -> None:
+        async with store:
+            assert await store.get("1") is None
+
+    asyncio.run(use())
+    asyncio.run(store.aclose())
+    asyncio.run(use())
+
+
+def test_what_is_asked_in_another_event_loop_than_the_clients_is_a_failure_of_the_store(
+    mongo_standalone: MongoServer,
+) -> None:
+    store = MongoStore.from_url(mongo_standalone.database_url("elsewhere"), create_index=False)
+
+    async def use() -> None:
+        assert await store.get("1") is None
+
+    async def use_elsewhere() -> None:
+        for call in (store.get("1"), store.create("1", Record('{"cookie":{}}', None)), store.destroy("1")):
+            with pytest.raises(StoreError):
+                await call
+
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(use())
+        asyncio.run(use_elsewhere())
+        loop.run_until_complete(store.aclose())
 
 
 async def test_aclose_leaves_a_client_that_was_handed_in_open(mongo_collection: Any) -> None:

@@ -215,33 +215,42 @@ async def test_a_limit_of_one_caller_is_for_that_one_alone(mongo_replica_set: Mo
 
 
 @needs("pymongo", "4.17")
-async def test_what_a_caller_reads_in_a_transaction_of_its_own_no_other_does(
-    mongo_replica_set: MongoServer, stringify: bool
-) -> None:
+async def test_no_part_is_taken_in_a_transaction_of_the_caller(mongo_replica_set: MongoServer, stringify: bool) -> None:
+    """What was saved is saved, a sign-out above all, even if the transaction is aborted."""
     async with mongo_client("pymongo", mongo_replica_set.url) as client:
-        store = MongoStore(client["app"][f"sessions_{uuid.uuid4().hex}"], stringify=stringify, create_index=False)
-        await store.create("1", record(1))
-
-        async def in_a_transaction() -> list[int | None]:
-            async with (
-                client.start_session() as session,
-                session.bind(end_session=False),
-                await session.start_transaction(),
-            ):
-                first = await crowd(store, "1")
-                read.set()
-                await changed.wait()
-                return first + await crowd(store, "1")
-
-        read, changed = asyncio.Event(), asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            bound = tasks.create_task(in_a_transaction())
-            await read.wait()
+        collection = client["app"][f"sessions_{uuid.uuid4().hex}"]
+        store = MongoStore(collection, stringify=stringify)
+        for number in range(3):
+            await store.create(str(number), record(number))
+        async with client.start_session() as session, session.bind(end_session=False):
+            await session.start_transaction()
+            await collection.database["orders"].insert_one({"at": collection.name})
             found = await store.get("1")
             assert found is not None
-            assert await store.replace("1", record(2), expected=found)
-            changed.set()
-            assert [*await asyncio.gather(bound, crowd(store, "1", "1"))] == [[1, 1], [2, 2]]
+            assert await store.replace("1", record(11), expected=found)
+            assert await store.destroy("2")
+            assert await store.create("3", record(3))
+            assert await store.touch("0", time.time() + 9000)
+            assert await store.length() == 3
+            assert await crowd(store, "0", "1", "2", "3") == [0, 11, None, 3]  # and not as the transaction began
+            await session.abort_transaction()
+        assert await crowd(store, "0", "1", "2", "3") == [0, 11, None, 3]
+        assert await collection.database["orders"].count_documents({"at": collection.name}) == 0
+
+
+@needs("pymongo", "4.17")
+async def test_a_transaction_of_the_caller_survives_that_the_index_is_created(mongo_replica_set: MongoServer) -> None:
+    async with mongo_client("pymongo", mongo_replica_set.url) as client:
+        collection = client["app"][f"sessions_{uuid.uuid4().hex}"]
+        await collection.insert_one({"_id": "of another program"})  # or there could be an index at once
+        store = MongoStore(collection)
+        async with client.start_session() as session, session.bind(end_session=False):
+            await session.start_transaction()
+            await collection.database["orders"].insert_one({"at": collection.name})
+            assert await store.get("1") is None
+            await session.commit_transaction()
+        assert "expires_1" in await collection.index_information()
+        assert await collection.database["orders"].count_documents({"at": collection.name}) == 1
 
 
 async def test_sessions_that_do_not_fit_into_one_reply_are_all_found(mongo_collection: Any) -> None:
