@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import NoReturn
 
 from asgi_session.deadlines import Deadlines
 from asgi_session.doctor import (
@@ -71,8 +73,15 @@ def _unanswered(why: str) -> int:
     return NO_ANSWER
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats no argument that it does not take: a cookie or a password may have strayed there."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(re.sub(r"(unrecognized arguments|ignored explicit argument|invalid choice).*", r"\1", message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m asgi_session")
+    parser = _Parser(prog="python -m asgi_session")
     commands = parser.add_subparsers(required=True, metavar="command")
     doctor = commands.add_parser(
         "doctor",
@@ -189,7 +198,7 @@ async def _look_at_cookie(store: Store, line: bytes) -> bool:
 def _say(report: Report) -> None:
     _write(f"Sessions read: {report.read}. Nothing was written.")
     if report.missed:
-        _write(f"Listed but not found again (they ended meanwhile, or are no text): {report.missed}.")
+        _write(f"Listed but not found again, as they ended meanwhile: {report.missed}.")
     _write(f"Sessions that would not survive unharmed: {report.harmed}.")
     for kind, keys in sorted(report.kinds.items()):
         _write(f"  {sum(keys.values()):6}  {kind}")

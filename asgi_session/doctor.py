@@ -54,7 +54,7 @@ class Report:
         self.harmed = 0
         """How many of them something was found in."""
         self.missed = 0
-        """How many were listed and not there when they were read, or are no text."""
+        """How many were listed, and had ended when they were read."""
         self.kinds: dict[str, Counter[str]] = {}
         """For each kind of finding, in how many records it is about which key."""
 
@@ -74,9 +74,10 @@ async def look_through(store: Store, sample: int, *examiners: Callable[[Record],
     """
     report = Report()
     patient = PatientStore(store, Deadlines(PATIENCE))
+    missing: set[str] = set()
     async with aclosing(_ids(store)) as ids:
         async for sid in ids:
-            if report.read + report.missed >= sample:
+            if report.read + len(missing) >= sample:
                 break
             try:
                 record = await patient.get(sid)
@@ -84,9 +85,18 @@ async def look_through(store: Store, sample: int, *examiners: Callable[[Record],
                 report.add({Finding("can't be read: the store fails on it")})
                 continue
             if record is None:
-                report.missed += 1
+                missing.add(sid)
             else:
                 report.add({finding for examiner in examiners for finding in examiner(record)})
+    if missing:
+        async with aclosing(_ids(store)) as ids:
+            async for sid in ids:
+                if sid in missing:  # still, so that it is there and can't be read
+                    missing.remove(sid)
+                    report.add(
+                        {Finding("is no UTF-8, or a document that can't be decoded: its visitor starts anew here")}
+                    )
+    report.missed = len(missing)
     return report
 
 

@@ -438,13 +438,26 @@ def test_a_key_that_holds_no_string_is_found(
     assert "1  can't be read: the store fails on it" in capsys.readouterr().out
 
 
-def test_a_value_that_is_no_text_is_counted_apart(
+def test_a_value_that_is_no_text_is_found(
     keys: redis.Redis, redis_store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys.set("sess:one", b"\xff\xfe", ex=60)
     keys.set("sess:two", text(a=1), ex=60)
-    assert doctor("--store", redis_store) == 0
-    assert "are no text): 1." in capsys.readouterr().out
+    assert doctor("--store", redis_store) == 1
+    assert "1  is no UTF-8, or a document that can't be decoded" in capsys.readouterr().out
+
+
+async def test_a_session_that_ended_meanwhile_is_counted_apart() -> None:
+    store = SpyStore()
+    for sid in ("a", "b"):
+        await store.inner.create(sid, Record(text(), None))
+
+    async def end_it() -> None:
+        await store.inner.destroy("a")
+
+    store.before["get"] = end_it
+    report = await look_through(store, 10)
+    assert (report.read, report.harmed, report.missed) == (1, 0, 1)
 
 
 # What it can't answer
@@ -466,6 +479,27 @@ def test_a_server_that_is_not_there_is_no_answer_and_no_leak(url: str) -> None:
 @pytest.mark.parametrize("url", ["mongodb://user:hidden@", "redis://:hidden@host:port", "http://hidden", "hidden"])
 def test_a_url_that_no_store_takes_is_no_answer_and_no_leak(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor("--store", url) == 2
+    assert "hidden" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--store", "redis://x", "--cookie", "s%3Ahidden.signature"],
+        ["--store", "redis://x", "--cookie=s%3Ahidden.signature"],
+        ["--store", "redis://x", "redis://:hidden@host"],
+        ["redis://:hidden@host"],
+    ],
+)
+def test_what_strayed_into_the_command_line_is_not_repeated(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        doctor(*arguments)
+    assert ended.value.code == 2
+    assert "hidden" not in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["hidden", *arguments])
     assert "hidden" not in capsys.readouterr().err
 
 

@@ -42,7 +42,8 @@ class ConnectMongoWebCrypto:
         iterations: of PBKDF2-HMAC-SHA256.
 
     Raises:
-        TypeError: secret or salt are none of str and bytes (Starlette's Secret is one for the secret).
+        TypeError: secret or salt are none of str and bytes (Starlette's Secret is one for the secret); `iterations` or
+            `iv_length` is no int.
         ValueError: the secret is empty; `encoding` or `algorithm` is none of those that its type lists; the algorithm
             takes no initialization vector of that length; `iterations` is below 1.
     """
@@ -67,6 +68,8 @@ class ConnectMongoWebCrypto:
             raise ValueError(f"{algorithm} takes no initialization vector of {iv_length} bytes")
         if not isinstance(salt, str | bytes):
             raise TypeError("salt is neither str nor bytes")
+        if type(iterations) is not int or type(iv_length) is not int:
+            raise TypeError("iterations or iv_length is no int")
         if iterations < 1:
             raise ValueError("iterations must be at least 1")
         self._secret = secret_bytes(secret)

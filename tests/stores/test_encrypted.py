@@ -532,9 +532,10 @@ def test_an_option_that_is_not_offered_is_refused(make: Any, options: dict[str, 
         make(SECRET, **options)
 
 
-def test_a_salt_of_another_type_is_refused() -> None:
-    with pytest.raises(TypeError, match="salt"):
-        ConnectMongoWebCrypto(SECRET, salt=7)  # type: ignore[arg-type]
+@pytest.mark.parametrize("options", [{"salt": 7}, {"iterations": 1.5}, {"iterations": True}, {"iv_length": 12.0}])
+def test_an_option_of_another_type_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(options))):
+        ConnectMongoWebCrypto(SECRET, **options)
 
 
 def test_a_store_or_codec_that_is_none_is_refused() -> None:
