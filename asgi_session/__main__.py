@@ -73,11 +73,14 @@ def _unanswered(why: str) -> int:
     return NO_ANSWER
 
 
+_REPEATING = ("unrecognized arguments", "ignored explicit argument", "invalid choice", "ambiguous option")
+
+
 class _Parser(argparse.ArgumentParser):
     """Repeats no argument that it does not take: a cookie or a password may have strayed there."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(re.sub(r"(unrecognized arguments|ignored explicit argument|invalid choice).*", r"\1", message))
+        super().error(re.sub(f"({'|'.join(_REPEATING)}).*", r"\1", message, flags=re.DOTALL))
 
 
 def _parser() -> argparse.ArgumentParser:

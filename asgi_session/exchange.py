@@ -195,9 +195,9 @@ class Exchange(Standing):
         if self.session is None:
             return self._destroy_unloaded()
         if self._state.get("session") is not self.session and self._is_unset():
-            if self.settings.unset == "keep":
+            if self.settings.unset == "keep" and not self.loaded._asked & (DESTROYED | RENEWED):
                 return nothing()
-            self.loaded.destroy()
+            self.loaded.destroy()  # or the sign-out before it would be lost
             look = None
         if self.blind:
             self._drop_blind_changes()

@@ -39,7 +39,7 @@ class IncomingCookies:
             if header == b"cookie":
                 presented = self._verified.get(content)
                 if presented is None and content not in self._refused:
-                    values = cookie_values(content, self._name)
+                    values = cookie_values(content, self._name, most + 1)
                     presented = self._verify(content, values, most)
                     most = max(0, most - len(values))
                 if presented is not None:
@@ -59,6 +59,6 @@ class IncomingCookies:
 
 def _remember(header: bytes, verdict: Verdict, memory: dict[bytes, Verdict]) -> None:
     if len(header) <= _LONGEST:
-        if len(memory) == _REMEMBERED:
+        if len(memory) >= _REMEMBERED:
             memory.clear()
         memory[header] = verdict

@@ -258,6 +258,6 @@ class Standing:
         """Whether the client's connection is encrypted, as a trusted proxy says."""
         for name, value in self.scope["headers"]:
             if name == b"x-forwarded-proto":
-                first: bytes = value.split(b",")[0].strip().lower()
+                first: bytes = value.split(b",", 1)[0].strip().lower()
                 return first in (b"https", b"wss")
         return False

@@ -134,6 +134,7 @@ class StoreActions:
             self._session._undo_commit(draft)
             raise
         self._created(sid, record)
+        self._standing.lost = None  # another session's
         return "done"
 
     async def _renew(self) -> Outcome:
@@ -163,7 +164,10 @@ class StoreActions:
                 session._undo_commit(draft)
         if not done:
             return "beaten"
-        standing.earlier_ids = () if expected is None else (*standing.earlier_ids, old)
+        if expected is None:
+            standing.earlier_ids, standing.lost = (), None
+        else:
+            standing.earlier_ids = (*standing.earlier_ids, old)
         self._created(sid, record)
         return "done"
 

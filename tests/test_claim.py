@@ -190,6 +190,27 @@ async def test_a_claim_by_a_new_session_takes_its_own_messages() -> None:
     assert (store.calls, set_cookie(response)) == ([], None)
 
 
+@pytest.mark.parametrize("then", ["claimed", "given back"])
+async def test_what_a_failed_claim_took_from_the_old_session_does_not_come_to_the_new_one(then: str) -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Any:
+        session, flash = request.state.session, request.state.flash
+        await claim_in_vain(request, store, "info", made=True)
+        await flash.claim("debug")  # which tells what became of the other
+        await claim_in_vain(request, store, "error", made=True)
+        session.regenerate()
+        session["user"] = "b"
+        await session.save()
+        return await flash.claim() if then == "claimed" else Response(status_code=500)
+
+    browser.raise_errors = False
+    response = await browser.visit(handler)
+    if then == "claimed":
+        assert response.json() == {}
+    assert await store.data() == {"user": "b"}
+
+
 async def test_a_session_that_a_claim_emptied_is_deleted_at_commit() -> None:
     store = SpyStore()
     browser = Browser(store=store)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from asgi_session.cookie_header import cookie_values
 
 
 def values(header: bytes, name: bytes = b"connect.sid") -> list[bytes]:
-    return cookie_values(header, name)
+    return cookie_values(header, name, most=1000)
 
 
 def test_the_value_is_taken_from_among_other_cookies() -> None:
@@ -52,6 +54,21 @@ def test_a_name_without_an_equals_sign_is_no_cookie() -> None:
 
 def test_an_empty_value_is_a_value() -> None:
     assert values(b"connect.sid=") == [b""]
+
+
+def test_no_more_are_looked_for_than_asked() -> None:
+    header = b"; ".join([b"a=%d" % number for number in range(9)])
+    assert cookie_values(header, b"a", most=3) == [b"0", b"1", b"2"]
+
+
+def test_a_long_header_costs_no_memory() -> None:
+    header = b"; a=b" * 200_000 + b"; connect.sid=1;connect.sid=2"
+    tracemalloc.start()
+    try:
+        assert values(header) == [b"1", b"2"]
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(header)
+    finally:
+        tracemalloc.stop()
 
 
 @settings(deadline=None)

@@ -489,6 +489,8 @@ def test_a_url_that_no_store_takes_is_no_answer_and_no_leak(url: str, capsys: py
         ["--store", "redis://x", "--cookie=s%3Ahidden.signature"],
         ["--store", "redis://x", "redis://:hidden@host"],
         ["redis://:hidden@host"],
+        ["--st=redis://:hidden@host"],
+        ["--store", "redis://x", "a\nhidden"],
     ],
 )
 def test_what_strayed_into_the_command_line_is_not_repeated(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from asgi_session import Cookie, SessionMiddleware
@@ -57,6 +57,39 @@ async def test_keep_drops_what_was_changed_before(store: SpyStore, unset_it: Cal
     browser = await signed_in(store)
     await browser.visit(endpoint)
     assert await store.data() == {"a": 1}
+
+
+@BOTH
+@pytest.mark.parametrize("moment", ["at the start", "saved", "late"])
+@pytest.mark.parametrize(
+    "sign_out",
+    [lambda session: session.destroy(), lambda session: session.regenerate(), lambda s: s.regenerate(keep=True)],
+    ids=["destroy", "regenerate", "regenerate(keep=True)"],
+)
+async def test_a_sign_out_before_it_is_carried_out_all_the_same(
+    store: SpyStore, unset_it: Callable[[Request], None], sign_out: Callable[[Any], None], moment: str
+) -> None:
+    async def endpoint(request: Request) -> Response:
+        session = request.state.session
+
+        def end() -> None:
+            sign_out(session)
+            unset_it(request)
+
+        async def body() -> AsyncIterator[bytes]:
+            end()
+            yield b""
+
+        if moment == "late":
+            return StreamingResponse(body())
+        end()
+        if moment == "saved":
+            await session.save()
+        return Response(status_code=200)
+
+    browser = await signed_in(store)
+    await browser.visit(endpoint)
+    assert await store.sids() == []
 
 
 @BOTH

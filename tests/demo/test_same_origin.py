@@ -17,6 +17,8 @@ SENT: dict[str, tuple[dict[str, str], bool]] = {
     "from another site, by an old browser": ({"origin": "http://elsewhere.test"}, False),
     "from the same host's other port, by an old browser": ({"origin": "http://demo.test:8001"}, False),
     "from a page without an origin": ({"origin": "null"}, False),
+    "from a page without an origin, to no host": ({"origin": "null", "host": ""}, False),
+    "from what is no origin": ({"origin": "http://["}, False),
     "by what is no browser": ({}, True),
 }
 
