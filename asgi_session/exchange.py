@@ -43,6 +43,8 @@ class Exchange(Standing):
     _around: _Seen
     """What is to be found in the scope outside of this one, where it stands within another."""
     _state: dict[str, Any]
+    _was_none = False
+    """Whether somebody else's None stood in the session's place before this request."""
     claims: Claims | None = None
     """Messages that were claimed, whose fate is open."""
     _store_lock: asyncio.Lock | None = None
@@ -75,6 +77,11 @@ class Exchange(Standing):
             return self._load(presented.sid)
         self._show(Session((), self))
         return None
+
+    def begin_without(self) -> None:
+        """Begin without a session, which somebody may ask for later."""
+        state = self.scope.setdefault("state", {})  # so that a copy of the scope shares it
+        self._was_none = state.get("session", self) is None
 
     async def load(self) -> Session:
         """The session; read from the store the first time.
@@ -302,9 +309,9 @@ class Exchange(Standing):
     def _is_unset_unloaded(self) -> bool:
         """Whether ``request.state.session`` was unset before anybody loaded it, and that is to destroy what is stored.
 
-        Anything else that stands there is not ours.
+        Anything else that stands there is not ours, nor is what stood there before.
         """
-        if self.settings.unset == "keep":
+        if self.settings.unset == "keep" or self._was_none:
             return False
         return self._state_left().get("session", self) is None
 

@@ -104,7 +104,7 @@ class SessionMiddleware:
                 if loading is not None:
                     await loading
             else:
-                scope.setdefault("state", {})  # so that a copy of the scope shares it
+                response.begin_without()
             await app(scope, receive, response.send)
         except BaseException as error:
             if not await response.absorb(essence(error)):
@@ -117,7 +117,7 @@ class SessionMiddleware:
             if session is not None:
                 session._owner = None  # else garbage would wait for a collector
             if outer is None:
-                del scope[IN_CHARGE]
+                scope.pop(IN_CHARGE, None)
             else:
                 response.step_back(outer)
 

@@ -49,7 +49,7 @@ def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:
     place = None
     for index, (name, value) in enumerate(headers):
         if name.lower() == b"vary":
-            if {field.strip().lower() for field in value.split(b",")} & {b"cookie", b"*"}:
+            if {field.strip().lower() for field in bytes(value).split(b",")} & {b"cookie", b"*"}:
                 return
             if place is None or not headers[place][1].strip():
                 place = index

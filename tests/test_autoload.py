@@ -250,6 +250,21 @@ async def test_anything_else_that_stands_there_is_the_apps_own(store: SpyStore, 
     assert store.calls == []
 
 
+async def test_a_none_that_stood_there_before_destroys_nothing(store: SpyStore) -> None:
+    """As a lifespan can put it there: ``yield {"session": None}``."""
+    browser = await lazy(store, unset="destroy")
+    wrapped = browser.app
+
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await wrapped({**scope, "state": {"session": None}}, receive, send)
+
+    browser.app = with_state
+    assert set_cookie(await browser.visit()) is None
+    assert store.calls == []
+    assert await browser.visit(lambda request: hasattr(request.state, "session"))
+    assert len(await store.sids()) == 1
+
+
 async def test_one_that_is_loaded_after_all_stays(store: SpyStore) -> None:
     async def endpoint(request: Request) -> None:
         request.state.session = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from asgi_session import Cookie, Record, SessionError, SessionNotFound
+from asgi_session.response_headers import with_session_headers
 from tests.clients import SECRET, Browser, attributes, put, set_cookie, set_cookies
 from tests.clock import START, Clock
 from tests.spy_store import SpyStore
@@ -600,6 +602,12 @@ async def test_without_the_cookie_caching_is_the_apps_business() -> None:
     browser = Browser()
     await browser.visit(put(a=1))
     assert "cache-control" not in (await browser.visit(lambda request: request.session["a"])).headers
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_a_vary_header_of_any_kind_of_bytes_is_merged(kind: Callable[[bytes], Any]) -> None:
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"vary", kind(b"Accept"))]}
+    assert with_session_headers(start, None, vary=True)["headers"] == [(b"vary", b"Accept, Cookie")]
 
 
 @pytest.mark.parametrize("name", ["cache-control", "Cache-Control", "CACHE-CONTROL"])
