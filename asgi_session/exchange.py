@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Awaitable
 
 from starlette.types import Scope
 
@@ -13,55 +12,25 @@ from asgi_session.commit import Commit
 from asgi_session.cookie import delete_cookie, set_cookie
 from asgi_session.decision import DESTROYED, HELD_DATA, OUTDATED, PRESENTED, RENEWED, STORED
 from asgi_session.exceptions import SessionNotFound, StoreError
-from asgi_session.flash import Flash
 from asgi_session.flash_queue import Queue
 from asgi_session.journal import Look
 from asgi_session.log import logger, report
 from asgi_session.patience import Hold, store_error
+from asgi_session.presence import Presence
 from asgi_session.session import Session
 from asgi_session.session_cookie import SessionCookie
-from asgi_session.standing import Standing
 from asgi_session.usual_commit import is_usual, store_values
 
-IN_CHARGE = "asgi_session"
-"""The key in the ASGI scope under which the innermost middleware's exchange stands; it knows the ones around it."""
 
-
-_OURS = ("session", "flash")
-_Seen = tuple[dict[str, Any], dict[str, Any]]
-"""What is found of a session in an ASGI scope, and in its state."""
-
-
-class Exchange(Standing):
+class Exchange(Presence):
     """What the middleware does for a request, and a session asks of it."""
 
-    outer: Exchange | None = None
-    """The exchange of the next middleware around this one."""
     failure: BaseException | None = None
     """Why the commit at the response's start failed, where the app is told of it."""
-    _inner: Exchange | None = None
-    _around: _Seen
-    """What is to be found in the scope outside of this one, where it stands within another."""
-    _state: dict[str, Any]
-    _was_none = False
-    """Whether somebody else's None stood in the session's place before this request."""
     claims: Claims | None = None
     """Messages that were claimed, whose fate is open."""
     _store_lock: asyncio.Lock | None = None
     """Under which the request's tasks ask the store one after the other; made when it is first needed."""
-
-    def stand_within(self, outer: Exchange) -> None:
-        """Be the next one within another of the same connection."""
-        self.outer = outer
-        self._around = self._seen()
-        outer._inner = self
-
-    def and_within(self) -> Iterator[Exchange]:
-        """This one and those within it."""
-        exchange: Exchange | None = self
-        while exchange is not None:
-            yield exchange
-            exchange = exchange._inner
 
     # Loading
 
@@ -77,11 +46,6 @@ class Exchange(Standing):
             return self._load(presented.sid)
         self._show(Session((), self))
         return None
-
-    def begin_without(self) -> None:
-        """Begin without a session, which somebody may ask for later."""
-        state = self.scope.setdefault("state", {})  # so that a copy of the scope shares it
-        self._was_none = state.get("session", self) is None
 
     async def load(self) -> Session:
         """The session; read from the store the first time.
@@ -102,12 +66,8 @@ class Exchange(Standing):
     async def load_for(self, scope: Scope) -> Session:
         """The session, to be seen in this scope, too, which may be the copy that a middleware in between made."""
         session = await self.load()
-        if scope is not self.scope and scope.get(IN_CHARGE) is self and scope.get("session") is not session:
-            scope["session"] = session
-            state = scope.setdefault("state", {})
-            if state.get("session") is not session:
-                state["session"] = session
-                state["flash"] = Flash(session)
+        if scope is not self.scope:
+            self._show_in(scope, session)
         return session
 
     async def _load(self, sid: str) -> None:
@@ -124,34 +84,6 @@ class Exchange(Standing):
             self.blind = True
         self.came = data = self.found(sid, record)
         self._show(Session((), self) if data is None else Session(data, self, sid))
-
-    def _seen(self) -> _Seen:
-        """What the handler finds of a session in the scope now."""
-        in_scope, in_state = [{key: place[key] for key in _OURS if key in place} for place in self._places()]
-        return in_scope, in_state
-
-    def _see(self, seen: _Seen) -> None:
-        """Let it find this instead."""
-        for place, contents in zip(self._places(), seen, strict=True):
-            for key in _OURS:
-                place.pop(key, None)
-            place.update(contents)
-
-    def _places(self) -> list[MutableMapping[str, Any]]:
-        return [self.scope, self.scope.setdefault("state", {})]
-
-    def _show(self, session: Session) -> None:
-        self.session = session
-        scope = self.scope
-        state = scope.get("state")
-        if state is None:
-            state = scope["state"] = {}
-        self._state = state
-        if self._inner is None:
-            scope["session"] = state["session"] = session
-            state["flash"] = Flash(session)
-        else:  # theirs is the session to be seen now
-            self._inner._around = {"session": session}, {"session": session, "flash": Flash(session)}
 
     # What a session asks of its request
 
@@ -268,13 +200,6 @@ class Exchange(Standing):
                 return True
         return self._state.get("session") is not session and self._left_by_app() is not session
 
-    def step_back(self, outer: Exchange) -> None:
-        """Let the one around this one be the innermost again."""
-        self.outer = None
-        outer._inner = None
-        self.scope[IN_CHARGE] = outer
-        self._see(self._around)
-
     async def give_back(self) -> None:
         """Queue again what was claimed for a response that failed."""
         self.failed = True
@@ -306,35 +231,9 @@ class Exchange(Standing):
             return delete_cookie(settings.name, attributes)
         return set_cookie(settings.name, settings.signer.sign(self.sid, self.presented), attributes, *self.owed_age)
 
-    def _is_unset_unloaded(self) -> bool:
-        """Whether ``request.state.session`` was unset before anybody loaded it, and that is to destroy what is stored.
-
-        Anything else that stands there is not ours, nor is what stood there before.
-        """
-        if self.settings.unset == "keep" or self._was_none:
-            return False
-        return self._state_left().get("session", self) is None
-
     async def _destroy_unloaded(self) -> None:
         (await self.load()).destroy()
         await self.commit()
-
-    def _left_by_app(self) -> object:
-        """``request.state.session`` as those between this middleware and the next one within have left it."""
-        return self._state_left().get("session")
-
-    def _state_left(self) -> Mapping[str, Any]:
-        """``request.state`` as those between this middleware and the next one within have left it."""
-        if self._inner is not None:
-            return self._inner._around[1]
-        return self.scope["state"] if self.session is None else self._state
-
-    def _is_unset(self) -> bool:
-        """Whether ``request.state.session`` was unset."""
-        left = self._left_by_app()
-        if left is not None and left is not self.session:
-            raise TypeError("request.state.session was assigned something else than None")
-        return left is None
 
     def _drop_blind_changes(self) -> None:
         session = self.loaded

@@ -11,7 +11,8 @@ from asgi_session.cookie import Cookie
 from asgi_session.cookie_path import path_matches
 from asgi_session.exception_groups import essence
 from asgi_session.exceptions import SessionNotLoaded
-from asgi_session.exchange import IN_CHARGE, Exchange
+from asgi_session.exchange import Exchange
+from asgi_session.presence import IN_CHARGE
 from asgi_session.response import Response
 from asgi_session.secret_bytes import SomeSecret
 from asgi_session.session import Session
@@ -87,7 +88,7 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app, settings = self.app, self._settings
-        outer: Exchange | None = scope.get(IN_CHARGE)
+        outer: Response | None = scope.get(IN_CHARGE)
         if scope["type"] not in ("http", "websocket") or (outer is not None and _find(outer, settings.name)):
             await app(scope, receive, send)
             return

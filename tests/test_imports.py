@@ -69,7 +69,8 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 
 MIDDLEWARE = {
-    f"asgi_session.{module}" for module in ("middleware", "response", "exchange", "commit", "store_actions", "settings")
+    f"asgi_session.{module}"
+    for module in ("middleware", "response", "exchange", "presence", "commit", "store_actions", "settings")
 }
 
 
