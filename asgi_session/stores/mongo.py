@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 try:
     from bson.datetime_ms import DatetimeMS
     from bson.dbref import DBRef
-    from bson.errors import BSONError, InvalidBSON
+    from bson.errors import InvalidBSON
     from bson.raw_bson import RawBSONDocument
     from pymongo import AsyncMongoClient, WriteConcern
     from pymongo.asynchronous.collection import AsyncCollection
-    from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+    from pymongo.errors import DuplicateKeyError
     from pymongo.synchronous.collection import Collection
 except ImportError as error:  # PyPI has an unrelated package `bson`, which is not to be named here
     raise ImportError("MongoStore needs PyMongo: pip install 'asgi-session[mongo]'") from error
 
-from asgi_session.exceptions import StoreError
 from asgi_session.log import logger
 from asgi_session.stores import mongo_document as form
 from asgi_session.stores.base import Record, RenewedRecord, Store, checked_ttl, takes_waiter
 from asgi_session.stores.mongo_apart import Apart
+from asgi_session.stores.mongo_errors import BACKEND_ERRORS, is_of_id
 from asgi_session.stores.mongo_index import ExpiryIndex
 from asgi_session.stores.mongo_lookup import Documents
 from asgi_session.stores.pending import UNTIL_CANCELLED, InTask, Waiter
@@ -140,7 +139,7 @@ class MongoStore(Store):
         if not self._index.settled:
             await waiter.wait(InTask(self._index.ensure))
         key = self._id(sid)
-        with _BACKEND_ERRORS, Apart():
+        with BACKEND_ERRORS, Apart():
             try:
                 # Whether the document lives is for us to see. Plain values are read faster than raw documents: only
                 # a sub-document has to be kept as it came.
@@ -163,11 +162,11 @@ class MongoStore(Store):
         origin = record.origin if isinstance(record, RenewedRecord) else None
         previous = origin.stored if isinstance(origin, _StoredRecord) else None
         update = {"$set": {"session": self._form(record.payload, previous), "expires": self._date(record.expires)}}
-        with _BACKEND_ERRORS, Apart():
+        with BACKEND_ERRORS, Apart():
             try:
                 await self._collection.update_one(expired, update, upsert=True)
             except DuplicateKeyError as error:
-                if not _is_of_id(error):
+                if not is_of_id(error):
                     raise
                 return False
         return True
@@ -197,7 +196,7 @@ class MongoStore(Store):
     async def ids(self) -> AsyncIterator[str]:
         """The ``_id`` of every live session: with `transform_id`, what that made of the session's id."""
         await self._ready()
-        with _BACKEND_ERRORS:
+        with BACKEND_ERRORS:
             cursor = self._collection.find(_alive(), {"_id": 1})
             try:
                 async for found in cursor:
@@ -209,19 +208,19 @@ class MongoStore(Store):
     async def length(self) -> int:
         """How many live sessions there are."""
         await self._ready()
-        with _BACKEND_ERRORS, Apart():
+        with BACKEND_ERRORS, Apart():
             return await self._collection.count_documents(_alive())
 
     async def clear(self) -> None:
         """Delete every document of the collection."""
         await self._ready()
-        with _BACKEND_ERRORS, Apart():
+        with BACKEND_ERRORS, Apart():
             await self._collection.delete_many({})
 
     async def purge(self) -> int:
         """Delete the expired sessions that MongoDB's own sweep (once a minute) has not come to; returns how many."""
         await self._ready()
-        with _BACKEND_ERRORS, Apart():
+        with BACKEND_ERRORS, Apart():
             return (await self._collection.delete_many({"expires": {"$lte": _now()}})).deleted_count
 
     async def aclose(self) -> None:
@@ -229,7 +228,7 @@ class MongoStore(Store):
         await self._index.aclose()
         if self._connect is not None:
             self._closed = True
-            with _BACKEND_ERRORS:
+            with BACKEND_ERRORS:
                 await self._collection.database.client.close()
 
     async def __aenter__(self) -> Self:
@@ -281,7 +280,7 @@ class MongoStore(Store):
         if expected is not None:
             return await self._if_unchanged(sid, expected, write)
         await self._ready()
-        with _BACKEND_ERRORS, Apart():
+        with BACKEND_ERRORS, Apart():
             return await write(self._live(sid), None)
 
     async def _if_unchanged(
@@ -296,7 +295,7 @@ class MongoStore(Store):
         live = {"_id": self._id(sid), "expires": {"$not": {"$lte": _now()}}}
         known = isinstance(expected, _StoredRecord)
         stored = expected.stored if isinstance(expected, _StoredRecord) else self._form(expected.payload)
-        with _BACKEND_ERRORS, Apart():
+        with BACKEND_ERRORS, Apart():
             # $eq: what is stored is never read as a pattern or an operator.
             if await write(live | {"session": {"$eq": stored}}, stored):
                 return True
@@ -344,26 +343,3 @@ def _check_collection(collection: Any) -> None:
         )
     if not collection.write_concern.acknowledged:
         raise ValueError("MongoStore needs acknowledged writes: the collection's write concern is w=0")
-
-
-def _is_of_id(error: DuplicateKeyError) -> bool:
-    """Whether it is the id that was taken: a unique index of the caller's own can be violated too."""
-    pattern = (error.details or {}).get("keyPattern")
-    return pattern is None or list(pattern) == ["_id"]
-
-
-class _BackendErrors:
-    """Turns the driver's errors into `StoreError`. Its text names the kind alone: the driver's may quote documents."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # A RuntimeError comes of another event loop than the client's.
-        if isinstance(error, PyMongoError | BSONError | UnicodeError | RuntimeError):
-            code = f" {error.code}" if isinstance(error, OperationFailure) else ""
-            raise StoreError(f"MongoDB: {type(error).__name__}{code}") from error
-
-
-_BACKEND_ERRORS = _BackendErrors()
