@@ -19,7 +19,7 @@ from asgi_session.deadlines import Deadlines
 from asgi_session.exceptions import StoreError
 from asgi_session.flash_queue import FLASH
 from asgi_session.json_text import loads
-from asgi_session.patience import PatientStore
+from asgi_session.patience import PatientStore, store_error
 from asgi_session.stores.base import Record, Store
 
 PATIENCE = 30.0
@@ -109,7 +109,7 @@ async def _ids(store: Store) -> AsyncGenerator[str, None]:
     except StoreError:
         raise
     except Exception as error:
-        raise StoreError("the session store failed") from error
+        raise store_error(error) from error
     finally:
         if isinstance(ids, AsyncGenerator):  # a store may give any iterator
             await ids.aclose()

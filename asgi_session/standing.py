@@ -224,8 +224,9 @@ class Standing:
             session._cookie.keep_up(age, record.expires)
 
     def forget_record(self) -> None:
-        """Remember that nothing is stored any more."""
-        self.sid = self.record = None
+        """Remember that nothing is stored any more; what comes next is another session, to which nothing goes back."""
+        self.sid = self.record = self.lost = None
+        self.earlier_ids = ()
         self.known &= ~(STORED | HELD_DATA)
 
     def gone(self, *, dropped: bool = False) -> None:

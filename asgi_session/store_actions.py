@@ -134,7 +134,6 @@ class StoreActions:
             self._session._undo_commit(draft)
             raise
         self._created(sid, record)
-        self._standing.lost = None  # another session's
         return "done"
 
     async def _renew(self) -> Outcome:
@@ -165,7 +164,7 @@ class StoreActions:
         if not done:
             return "beaten"
         if expected is None:
-            standing.earlier_ids, standing.lost = (), None
+            standing.forget_record()
         else:
             standing.earlier_ids = (*standing.earlier_ids, old)
         self._created(sid, record)

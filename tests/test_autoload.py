@@ -261,7 +261,7 @@ async def test_a_none_that_stood_there_before_destroys_nothing(store: SpyStore) 
     browser.app = with_state
     assert set_cookie(await browser.visit()) is None
     assert store.calls == []
-    assert await browser.visit(lambda request: hasattr(request.state, "session"))
+    assert (await browser.visit(lambda request: request.state.session is None)).json() is True
     assert len(await store.sids()) == 1
 
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asgi_session import Cookie, Flash, Session, SessionError, SessionMiddleware, StoreError
+from asgi_session import Cookie, Flash, Session, SessionError, SessionMiddleware, SessionNotFound, StoreError
 
 from .clients import (
     SECRET,
@@ -208,6 +208,27 @@ async def test_what_a_failed_claim_took_from_the_old_session_does_not_come_to_th
     response = await browser.visit(handler)
     if then == "claimed":
         assert response.json() == {}
+    assert await store.data() == {"user": "b"}
+
+
+async def test_what_was_claimed_under_an_earlier_id_of_a_session_that_ended_does_not_go_to_the_next_one() -> None:
+    browser, store = await waiting()
+
+    async def handler(request: Request) -> Response:
+        session = request.state.session
+        await request.state.flash.claim("info")
+        session.regenerate(keep=True)
+        await session.save()
+        await store.inner.clear()  # it ends elsewhere
+        session["late"] = 1
+        with pytest.raises(SessionNotFound):
+            await session.save()
+        session.regenerate()
+        session["user"] = "b"
+        await session.save()
+        return Response(status_code=500)
+
+    await browser.visit(handler)
     assert await store.data() == {"user": "b"}
 
 
